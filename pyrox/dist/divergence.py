@@ -1,0 +1,209 @@
+"""Kullback-Leibler divergences: closed forms by pairs of families, otherwise an estimate that says so."""
+
+import warnings
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from pyrox.dist.combinators import Independent
+from pyrox.dist.counts import Geometric, Poisson
+from pyrox.dist.discrete import BernoulliProbs, BinomialProbs, CategoricalLogits, CategoricalProbs
+from pyrox.dist.distribution import Distribution
+from pyrox.dist.interval import Beta, Uniform
+from pyrox.dist.linear import half_log_det, solve_lower, transpose
+from pyrox.dist.multivariate import Dirichlet, MultivariateNormal
+from pyrox.dist.positive import Exponential, Gamma, HalfNormal, InverseGamma, LogNormal
+from pyrox.dist.real import Cauchy, Gumbel, Laplace, Normal
+from pyrox.dist.special import EULER_GAMMA, betaln, digamma, gammaln
+from pyrox.dist.transforms import sum_rightmost
+from pyrox.typing import Array, Key
+
+_FORMULAS: dict[tuple[type, type], Callable[..., Array]] = {}
+
+
+def register_kl(p: type, q: type) -> Callable:
+    """Register a formula ``f(p, q)`` for the divergence between two families and their subclasses."""
+
+    def keep(formula: Callable[..., Array]) -> Callable[..., Array]:
+        _FORMULAS[p, q] = formula
+        return formula
+
+    return keep
+
+
+def _formula(p: type, q: type) -> Callable[..., Array] | None:
+    for above in p.__mro__:
+        for beside in q.__mro__:
+            if (above, beside) in _FORMULAS:
+                return _FORMULAS[above, beside]
+    return None
+
+
+def kl_divergence(p: Distribution, q: Distribution, key: Key | None = None, num_samples: int = 10_000) -> Array:
+    r"""Give the Kullback-Leibler divergence from q to p.
+
+    .. math:: KL(p \| q) = E_p[\log p(x) - \log q(x)]
+
+    Parameters
+    ----------
+    p
+        The distribution of the expectation.
+    q
+        The distribution that stands in for it.
+    key
+        Where no closed form is registered: the key of a Monte Carlo estimate.
+    num_samples
+        Number of its draws.
+
+    Returns
+    -------
+    Array of the broadcast batch shape.
+
+    Warns
+    -----
+    UserWarning
+        When the result is an estimate; the message tells its standard error.
+
+    Raises
+    ------
+    NotImplementedError
+        If no closed form is registered and no key was given.
+
+    Examples
+    --------
+    >>> import pyrox.dist as dist
+    >>> float(dist.kl_divergence(dist.Normal(1.0, 1.0), dist.Normal(0.0, 1.0)))
+    0.5
+    """
+    formula = _formula(type(p), type(q))
+    if formula is not None:
+        return formula(p, q)
+    pair = f"{type(p).__name__} and {type(q).__name__}"
+    if key is None:
+        raise NotImplementedError(f"no closed divergence between {pair}: give a key for a Monte Carlo estimate")
+    draws = p.sample(key, (num_samples,))
+    ratio = p.log_prob(draws) - q.log_prob(draws)
+    estimate = jnp.mean(ratio, axis=0)
+    error = jnp.std(ratio, axis=0) / num_samples**0.5
+    told = "" if isinstance(error, jax.core.Tracer) else f", standard error {float(jnp.max(error)):.2g}"
+    warnings.warn(f"divergence between {pair}: Monte Carlo estimate of {num_samples} draws{told}", stacklevel=2)
+    return estimate
+
+
+@register_kl(Independent, Independent)
+def _(p: Independent, q: Independent) -> Array:
+    if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
+        raise NotImplementedError("divergence between Independents of different numbers of axes")
+    return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
+
+
+@register_kl(Normal, Normal)
+@register_kl(LogNormal, LogNormal)
+def _(p: Normal, q: Normal) -> Array:
+    ratio, apart = p.scale / q.scale, (p.loc - q.loc) / q.scale
+    return 0.5 * (ratio**2 + apart**2 - 1) - jnp.log(ratio)
+
+
+@register_kl(HalfNormal, HalfNormal)
+def _(p: HalfNormal, q: HalfNormal) -> Array:
+    ratio = p.scale / q.scale
+    return 0.5 * (ratio**2 - 1) - jnp.log(ratio)
+
+
+@register_kl(Cauchy, Cauchy)
+def _(p: Cauchy, q: Cauchy) -> Array:
+    return jnp.log(((p.scale + q.scale) ** 2 + (p.loc - q.loc) ** 2) / (4 * p.scale * q.scale))
+
+
+@register_kl(Laplace, Laplace)
+def _(p: Laplace, q: Laplace) -> Array:
+    ratio, apart = p.scale / q.scale, jnp.abs(p.loc - q.loc)
+    return -jnp.log(ratio) + apart / q.scale + ratio * jnp.exp(-apart / p.scale) - 1
+
+
+@register_kl(Gumbel, Gumbel)
+def _(p: Gumbel, q: Gumbel) -> Array:
+    ratio, apart = p.scale / q.scale, (p.loc - q.loc) / q.scale
+    return -jnp.log(ratio) + EULER_GAMMA * (ratio - 1) + apart + jnp.exp(gammaln(1 + ratio) - apart) - 1
+
+
+@register_kl(Exponential, Exponential)
+def _(p: Exponential, q: Exponential) -> Array:
+    ratio = q.rate / p.rate
+    return ratio - 1 - jnp.log(ratio)
+
+
+@register_kl(Gamma, Gamma)
+@register_kl(InverseGamma, InverseGamma)
+def _(p: Gamma, q: Gamma) -> Array:
+    a, b = p.concentration, q.concentration
+    ratio = q.rate / p.rate
+    return (a - b) * digamma(a) - gammaln(a) + gammaln(b) - b * jnp.log(ratio) + a * (ratio - 1)
+
+
+@register_kl(Beta, Beta)
+def _(p: Beta, q: Beta) -> Array:
+    a, b, c, d = p.concentration1, p.concentration0, q.concentration1, q.concentration0
+    digammas = (a - c) * digamma(a) + (b - d) * digamma(b) + (c - a + d - b) * digamma(a + b)
+    return betaln(c, d) - betaln(a, b) + digammas
+
+
+@register_kl(Dirichlet, Dirichlet)
+def _(p: Dirichlet, q: Dirichlet) -> Array:
+    a, b = p.concentration, q.concentration
+    total = jnp.sum(a, axis=-1)
+    logs = gammaln(total) - gammaln(jnp.sum(b, axis=-1)) + jnp.sum(gammaln(b) - gammaln(a), axis=-1)
+    return logs + jnp.sum((a - b) * (digamma(a) - digamma(total)[..., None]), axis=-1)
+
+
+@register_kl(Uniform, Uniform)
+def _(p: Uniform, q: Uniform) -> Array:
+    inside = (q.low <= p.low) & (p.high <= q.high)
+    return jnp.where(inside, jnp.log((q.high - q.low) / (p.high - p.low)), jnp.inf)
+
+
+def _relative(p: Array, q: Array) -> Array:
+    return jnp.where(p > 0, p * (jnp.log(jnp.where(p > 0, p, 1)) - jnp.log(q)), 0)
+
+
+@register_kl(BernoulliProbs, BernoulliProbs)
+def _(p: BernoulliProbs, q: BernoulliProbs) -> Array:
+    return _relative(p.probs, q.probs) + _relative(1 - p.probs, 1 - q.probs)
+
+
+@register_kl(BinomialProbs, BinomialProbs)
+def _(p: BinomialProbs, q: BinomialProbs) -> Array:
+    one = _relative(p.probs, q.probs) + _relative(1 - p.probs, 1 - q.probs)
+    unequal = jnp.where(p.total_count > q.total_count, jnp.inf, jnp.nan)  # unreachable values, or no closed form
+    return jnp.where(p.total_count == q.total_count, p.total_count * one, unequal)
+
+
+@register_kl(CategoricalProbs, CategoricalProbs)
+def _(p: CategoricalProbs, q: CategoricalProbs) -> Array:
+    return jnp.sum(_relative(p.probs, q.probs), axis=-1)
+
+
+@register_kl(CategoricalLogits, CategoricalLogits)
+def _(p: CategoricalLogits, q: CategoricalLogits) -> Array:
+    apart = jax.nn.log_softmax(p.logits) - jax.nn.log_softmax(q.logits)
+    return jnp.sum(p.probs * apart, axis=-1)
+
+
+@register_kl(Poisson, Poisson)
+def _(p: Poisson, q: Poisson) -> Array:
+    return p.rate * jnp.log(p.rate / q.rate) - p.rate + q.rate
+
+
+@register_kl(Geometric, Geometric)
+def _(p: Geometric, q: Geometric) -> Array:
+    return jnp.log(p.probs / q.probs) + (1 - p.probs) / p.probs * (jnp.log1p(-p.probs) - jnp.log1p(-q.probs))
+
+
+@register_kl(MultivariateNormal, MultivariateNormal)
+def _(p: MultivariateNormal, q: MultivariateNormal) -> Array:
+    order, tril = p.event_shape[0], q.scale_tril
+    white = solve_lower(tril[..., None, :, :], transpose(p.scale_tril))
+    apart = solve_lower(tril, p.loc - q.loc)
+    distance = jnp.sum(white * white, axis=(-2, -1)) + jnp.sum(apart * apart, axis=-1)
+    return half_log_det(tril) - half_log_det(p.scale_tril) + 0.5 * (distance - order)

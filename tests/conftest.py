@@ -1,0 +1,10 @@
+"""Set up every test: helpers are imported as ``tests.cases``, ``tests.checks`` and ``tests.models``."""
+
+import sys
+from pathlib import Path
+
+# The repository root on the path, so that ``tests`` is a package to import from wherever pytest starts.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+# Helpers hold no doctests, benchmarks are no tests.
+collect_ignore = ["cases.py", "checks.py", "models.py", "benchmarks"]
