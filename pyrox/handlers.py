@@ -1,0 +1,43 @@
+"""Effect handlers: run a program of primitives, or a model, in another way."""
+
+from pyrox.model.handlers import (
+    LocScaleReparam,
+    Messenger,
+    Rewriter,
+    TransformReparam,
+    block,
+    condition,
+    do,
+    infer_config,
+    lift,
+    mask,
+    reparam,
+    replay,
+    scale,
+    scope,
+    seed,
+    substitute,
+    trace,
+    uncondition,
+)
+
+__all__ = [
+    "LocScaleReparam",
+    "Messenger",
+    "Rewriter",
+    "TransformReparam",
+    "block",
+    "condition",
+    "do",
+    "infer_config",
+    "lift",
+    "mask",
+    "reparam",
+    "replay",
+    "scale",
+    "scope",
+    "seed",
+    "substitute",
+    "trace",
+    "uncondition",
+]

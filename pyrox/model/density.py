@@ -1,0 +1,320 @@
+"""The log-density of a program: a pure function of a flat position and of the data."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyrox.errors import ModelError, ShapeError, SupportError
+from pyrox.model import values as host
+from pyrox.model.graph import Model
+from pyrox.model.handlers import block
+from pyrox.model.messenger import Messenger
+from pyrox.model.sites import Collect, Density, Inspect, Known, Place, Pointwise, Sites, Values
+from pyrox.typing import Array, Key, Tree
+
+_NEEDS_NUMBERS = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+
+
+class LogDensity:
+    r"""The log-density of a model over unconstrained space.
+
+    .. math:: \ell(q) = \log p(f(q), \mathrm{data}) + \log |\det f'(q)|
+
+    Calling it, ``logdensity(position, data)``, is pure and traceable by JAX. Its structure (sites, layout, transforms)
+    is fixed; ``data`` hold every number that may change without recompiling: each ``Data``, each array inside an
+    expression, observed values, and the arrays among a program's arguments.
+
+    Attributes
+    ----------
+    dim
+        Length of a position.
+    free
+        The free variables, a ``FreeSite`` by name, in the order of their definition.
+    observed
+        Names of the observed variables.
+    deterministics
+        Names of the deterministic values.
+    factors
+        Names of the further terms.
+    data
+        The data as they stood when it was built.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.model import HalfNormal, LogDensity, Model
+    >>> with Model() as model:
+    ...     sigma = HalfNormal("sigma", 1.0)
+    >>> logdensity = LogDensity.build(model)
+    >>> round(float(logdensity(jnp.zeros(1), logdensity.data)), 4)
+    -0.7258
+    """
+
+    def __init__(self, program: Callable, args: tuple, kwargs: dict) -> None:
+        self.program = program
+        self.model = program if isinstance(program, Model) else None
+        leaves, self._layout = jax.tree.flatten((args, dict(kwargs)))
+        leaves = [_plain(leaf) for leaf in leaves]
+        self._static = tuple(None if _is_dynamic(leaf) else leaf for leaf in leaves)
+        arrays = {str(i): _as_argument(leaf, i) for i, leaf in enumerate(leaves) if _is_dynamic(leaf)}
+        self._known_args: dict[str, Any] = {}
+        try:
+            self.sites = self._inspect(arrays)
+        except _NEEDS_NUMBERS:
+            if not arrays:
+                raise
+            # The program looks into its arguments (to work out a shape, say): they become part of the structure.
+            self._known_args, arrays = arrays, {}
+            self.sites = self._inspect(arrays)
+        _require_samplable(self)
+        self.dim = self.sites.dim
+        self.free = self.sites.free
+        self.observed = tuple(self.sites.observed)
+        self.deterministics = tuple(self.sites.deterministics)
+        self.factors = tuple(self.sites.factors)
+        self.data = {"args": arrays, "closed": dict(self.sites.closed_over), "sites": dict(self.sites.data)}
+        self._place_compiled = jax.jit(self._place)
+        self._check(self.data)
+
+    @staticmethod
+    def build(program: Callable, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> "LogDensity":
+        """Make the log-density of a model, or of a function of primitives and its arguments.
+
+        Parameters
+        ----------
+        program
+            A ``Model`` or a function.
+        args, kwargs
+            Arguments of the function; its arrays become data.
+
+        Raises
+        ------
+        ModelError
+            If there are no free variables, or one is discrete, or two sites share a name.
+        ShapeError
+            If observed values do not have the shape of their distribution.
+        """
+        if not callable(program):
+            raise ModelError(f"a model is a px.Model or a function of primitives; met {program!r}")
+        return LogDensity(program, tuple(args), dict(kwargs or {}))
+
+    # Running the program
+
+    def _run(self, data: Tree, handler: Messenger) -> None:
+        leaves = list(self._static)
+        for i, value in {**self._known_args, **data["args"]}.items():
+            leaves[int(i)] = value
+        args, kwargs = jax.tree.unflatten(self._layout, leaves)
+        with block(), handler:
+            self.program(*args, **kwargs)
+
+    def _inspect(self, arrays: dict[str, Any]) -> Sites:
+        found: list[Sites] = []
+
+        def run(arguments: dict[str, Any]) -> None:
+            handler = Inspect(arguments, arrays)
+            self._run({"args": arguments}, handler)
+            found.append(handler.sites)
+
+        jax.eval_shape(run, arrays)
+        return found[-1]
+
+    def _check(self, data: Tree) -> None:
+        """Check on the host that observed values lie where the density assumes them."""
+        for name, check in self.sites.observed.items():
+            if check is None:
+                continue
+            support, (group, key) = check
+            array = np.asarray(data[group][key])
+            host.require_finite(array, f"observed of {name!r}", "missing values must be removed")
+            host.require_support(array, support, f"observed of {name!r}")
+
+    # The density
+
+    def __call__(self, position: Array, data: Tree) -> Array:
+        """Evaluate at a position of shape ``(dim,)``."""
+        handler = Density(self.sites, position, data)
+        self._run(data, handler)
+        return handler.total()
+
+    def site_terms(self, position: Array, data: Tree) -> dict[str, Array]:
+        """Give the terms of the log-density by site, the Jacobian's under ``name + " (Jacobian)"``."""
+        handler = Density(self.sites, position, data)
+        self._run(data, handler)
+        return handler.terms
+
+    def constrain(self, position: Array, data: Tree) -> dict[str, Array]:
+        """Give the free variables and the deterministic values at a position, in the order of their definition."""
+        handler = Values(self.sites, position, data)
+        self._run(data, handler)
+        return handler.values
+
+    def log_likelihood(self, position: Array, data: Tree) -> dict[str, Array]:
+        """Give the log-density of every single observation at a position, by observed variable."""
+        handler = Pointwise(self.sites, position, data)
+        self._run(data, handler)
+        return handler.terms
+
+    def known_values(self, data: Tree) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Give the observed values, and the named data, in the order of their definition."""
+        handler = Known(self.sites, jnp.zeros(self.dim), data)
+        self._run(data, handler)
+        return handler.observed, handler.constant
+
+    def unconstrain(self, values: Mapping[str, Any], data: Tree) -> Array:
+        """Give the position of named constrained values.
+
+        Raises
+        ------
+        ModelError
+            If a free variable is missing.
+        """
+        missing = [name for name in self.free if name not in values]
+        if missing:
+            raise ModelError(f"unconstrain needs a value of every free variable; missing: {', '.join(missing)}")
+        start = {name: self._fitted(name, values[name], "value") for name in self.free}
+        return self._place(jnp.zeros(self.dim), start, data)[0]
+
+    def _place(self, position: Array, start: dict[str, Any], data: Tree) -> tuple[Array, dict[str, Array]]:
+        handler = Place(self.sites, position, data, start)
+        self._run(data, handler)
+        parts = [jnp.ravel(part) for part in handler.parts.values()]
+        return jnp.concatenate(parts) if parts else position, handler.inside
+
+    def _fitted(self, name: str, value: Any, what: str) -> Any:
+        site = self.free[name]
+        if not isinstance(value, jax.core.Tracer):
+            value = np.asarray(host.as_host(value, f"{what} of {name!r}"), site.dtype)
+        try:
+            return jnp.broadcast_to(value, site.shape)
+        except ValueError:
+            raise ShapeError(f"{what} of {name!r} has shape {jnp.shape(value)}, the variable {site.shape}") from None
+
+    def initial_position(
+        self, key: Key, data: Tree, initvals: Mapping[str, Any] | None = None, radius: float = 2.0
+    ) -> Array:
+        """Draw a start: uniform in a box of unconstrained space, exactly as given where there is an ``initval``.
+
+        Parameters
+        ----------
+        key
+            A JAX key.
+        data
+            The data.
+        initvals
+            Constrained values by name; they take precedence over those in the statements.
+        radius
+            Half the side of the box.
+
+        Raises
+        ------
+        ModelError
+            If an initval names no free variable.
+        SupportError
+            If an initval lies outside the support of its variable.
+        """
+        unknown = [n for n in initvals or {} if n not in self.free]
+        if unknown:
+            raise ModelError(f"initvals: {unknown[0]!r} is no free variable; these are {', '.join(self.free)}")
+        position = jax.random.uniform(key, (self.dim,), minval=-radius, maxval=radius)
+        wanted = {n: site.initval for n, site in self.free.items() if site.initval is not None}
+        wanted |= {n: v for n, v in (initvals or {}).items() if v is not None}
+        if not wanted:
+            return position
+        start = {n: self._fitted(n, v, "initval") for n, v in wanted.items()}
+        placed, inside = self._place_compiled(position, start, data)
+        for name, flags in inside.items():
+            if not isinstance(flags, jax.core.Tracer) and not np.all(flags):
+                raise SupportError(
+                    f"initval of {name!r} lies outside its support; met {np.asarray(start[name]).tolist()}"
+                )
+        return placed
+
+    # Data
+
+    def current_data(self) -> Tree:
+        """Read the data again, after ``set_data``.
+
+        Raises
+        ------
+        ModelError
+            If shapes have changed: then the log-density has to be built again.
+        """
+        if not self.data["sites"]:
+            return self.data
+        handler = Collect()
+        structs = _structs(self.data["sites"])
+        jax.eval_shape(lambda: self._run(self.data, handler))  # a new function each time: JAX remembers the others
+        if _structs(handler.data) != structs:
+            raise ModelError("shapes or dtypes of the model's data have changed: build its log-density again")
+        data = {**self.data, "sites": handler.data}
+        self._check(data)
+        return data
+
+    def explain(self, position: Array, data: Tree) -> str:
+        """Write the table of sites at a position: value, log-density, gradient, and what is not finite."""
+        values = self.constrain(position, data)
+        terms = self.site_terms(position, data)
+        gradient = np.asarray(jax.grad(self)(position, data))
+        rows = [("site", "value", "log-density", "gradient", "")]
+        names = [*self.free, *self.observed, *self.factors]
+        for name in names:
+            site = self.free.get(name)
+            value = _short(values[name]) if site else ("observed" if name in self.observed else "factor")
+            log_density = float(terms[name])
+            slope = gradient[site.start : site.stop] if site else None
+            norm = "" if slope is None else f"{float(np.linalg.norm(slope)):.4g}"
+            bad = [] if np.isfinite(log_density) else ["log-density is not finite"]
+            bad += [] if slope is None or np.isfinite(slope).all() else ["gradient is not finite"]
+            rows.append((name, value, f"{log_density:.4g}", norm, "<-- " + ", ".join(bad) if bad else ""))
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        return "\n".join(
+            "  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[4]]).rstrip() for r in rows
+        )
+
+    def __repr__(self) -> str:
+        return f"LogDensity(dim={self.dim}, free={list(self.free)}, observed={list(self.observed)})"
+
+
+def _plain(leaf: Any) -> Any:
+    """Take the numbers of a labelled array of numbers; a program calculates with them."""
+    if hasattr(leaf, "to_numpy") and getattr(leaf, "ndim", 0) != 2 and leaf.to_numpy().dtype.kind in "biuf":
+        return leaf.to_numpy()
+    return leaf
+
+
+def _is_dynamic(leaf: Any) -> bool:
+    """Tell whether an argument is an array of numbers; tables and labels belong to the structure."""
+    return isinstance(leaf, jax.Array) or (isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biufc")
+
+
+def _as_argument(value: Any, index: int) -> Any:
+    return value if isinstance(value, jax.Array) else host.as_host(value, f"argument {index} of the model")
+
+
+def _structs(arrays: dict[str, Any]) -> dict[str, tuple]:
+    return {name: (np.shape(a), np.dtype(a.dtype)) for name, a in arrays.items()}
+
+
+def _short(value: Any) -> str:
+    flat = np.ravel(value)
+    shown = ", ".join(f"{float(x):.4g}" for x in flat[:3])
+    return shown if np.ndim(value) == 0 else f"[{shown}{', ...' if flat.size > 3 else ''}]"
+
+
+def _require_samplable(logdensity: LogDensity) -> None:
+    sites = logdensity.sites
+    if not sites.free:
+        there = [f"observed {', '.join(sites.observed)}"] if sites.observed else []
+        there += [f"deterministic {', '.join(sites.deterministics)}"] if sites.deterministics else []
+        named = [name for name in sites.data if ":" not in name]
+        there += [f"data {', '.join(named)}"] if named else []
+        raise ModelError(f"the model has no free variables; it has {'; '.join(there) or 'no variables at all'}")

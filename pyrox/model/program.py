@@ -1,0 +1,289 @@
+"""Play a graph back as a program of primitives."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyrox.dist import Distribution, constraints
+from pyrox.dist.transforms import Transform
+from pyrox.errors import ShapeError
+from pyrox.model import primitives
+from pyrox.model.handlers import scale as scale_handler
+from pyrox.model.indexing import require_in_bounds
+from pyrox.model.nodes import Constant, Expression, Node, describe, evaluate
+from pyrox.typing import Shape
+
+Dims = tuple[str | None, ...] | None
+
+
+class DistStruct(NamedTuple):
+    """What is known of a distribution before its parameters have values."""
+
+    batch_shape: Shape
+    event_shape: Shape
+    is_discrete: bool
+    support: Any  # None where membership depends on parameters
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of one draw of the whole batch."""
+        return self.batch_shape + self.event_shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of a draw's elements."""
+        return jnp.result_type(int if self.is_discrete else float)
+
+
+class DistExpression(Expression):
+    """A distribution whose parameters may be model variables; built when the program runs."""
+
+    def infer(self) -> None:
+        found: list[DistStruct] = []
+
+        def probe(*inputs: Any) -> Distribution:
+            d = self.compute(inputs)
+            support = d.support if constraints.has_fixed_support(d.support) else None
+            found.append(DistStruct(tuple(d.batch_shape), tuple(d.event_shape), d.is_discrete, support))
+            return d
+
+        self._abstract = jax.eval_shape(probe, *(node.abstract for node in self.inputs))
+        self.struct = found[-1]
+
+    @property
+    def abstract(self) -> Distribution:
+        return self._abstract
+
+    def __repr__(self) -> str:
+        return f"<{describe(self)}: batch shape {self.struct.batch_shape}, event shape {self.struct.event_shape}>"
+
+    def draw(self, _key: Any, values: dict[Node, Any]) -> Distribution:
+        return self.compute([values[i] for i in self.inputs])
+
+
+def fit_batch(
+    name: str, dist: Any, declared: Shape | None, observed: Shape | None, dims: Dims, parameters: str
+) -> Shape:
+    """Choose the batch shape of a variable, and refuse what would silently become larger.
+
+    Parameters
+    ----------
+    dist
+        Anything with ``batch_shape`` and ``event_shape``.
+    declared
+        Shape from dims or ``shape=``.
+    observed
+        Shape of the observed values.
+    dims, parameters
+        For the message.
+    """
+    natural = tuple(dist.batch_shape) + tuple(dist.event_shape)
+    target = declared if declared is not None else (observed if observed is not None else natural)
+    ndim_event = len(dist.event_shape)
+    batch = target[: len(target) - ndim_event]
+    fits = len(target) >= ndim_event and target[len(target) - ndim_event :] == tuple(dist.event_shape)
+    if fits and _broadcasts(dist.batch_shape, batch):
+        return batch
+    origin = "observed values" if declared is None else (f"dims {_with_lengths(dims, target)}" if dims else "shape=")
+    raise ShapeError(
+        f"{name}: its distribution has shape {natural}{_of(parameters)}, "
+        f"which does not fit the shape {target} of its {origin}"
+    )
+
+
+def _of(parameters: str) -> str:
+    return f" (from {parameters})" if parameters else ""
+
+
+def _with_lengths(dims: Dims, shape: Shape) -> str:
+    return "(" + ", ".join(f"{d}: {n}" for d, n in zip(dims or (), shape, strict=False)) + ")"
+
+
+def _broadcasts(small: Shape, large: Shape) -> bool:
+    small = tuple(small)
+    return len(small) <= len(large) and all(s in (1, n) for s, n in zip(small[::-1], large[::-1], strict=False))
+
+
+class Run:
+    """What one playback knows: values by node, and where its constants come from."""
+
+    def __init__(self, lengths: Mapping[str, int]) -> None:
+        self.values: dict[Node, Any] = {}
+        self.lengths = lengths
+        self.count = 0
+
+    def constant(self, node: Constant) -> Any:
+        """State a hidden datum, numbered in the order of use."""
+        name = node.label or f"constant:{self.count}"
+        self.count += node.label is None
+        return primitives.data(name, node.value, hidden=True)
+
+    def value(self, node: Node) -> Any:
+        """Evaluate an expression of what has been stated so far."""
+        return evaluate(node, self.values, self.constant)
+
+    def shape(self, dims: Dims, shape: Shape | None, fallback: Sequence[int]) -> Shape | None:
+        """Give the declared shape: current lengths of the dims, else ``shape``."""
+        if dims is None:
+            return shape
+        return tuple(self.lengths[d] if d is not None else fallback[i] for i, d in enumerate(dims))
+
+
+class Statement(Node):
+    """A node with a name: it becomes one statement of the program."""
+
+    def __init__(self, name: str, dims: Dims, inputs: tuple[Node, ...]) -> None:
+        self.name, self.dims, self.inputs = name, dims, inputs
+
+    def play(self, run: Run) -> Any:
+        """Make the statement and return its value."""
+        raise NotImplementedError
+
+
+class Data(Statement):
+    """Numbers that ``set_data`` can replace."""
+
+    def __init__(self, name: str, value: np.ndarray, dims: Dims) -> None:
+        Statement.__init__(self, name, dims, ())
+        self.limits: list[tuple[Node, int, bool, str]] = []
+        self.value = value
+
+    @property
+    def struct(self) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(self.value.shape, self.value.dtype)
+
+    def limit_index(self, node: Node, axis: int, what: str) -> bool:
+        """Note that the values index an axis of a node, now and after ``set_data``.
+
+        Returns
+        -------
+        Whether negative values, counted from the end, may occur.
+        """
+        wraps = bool(np.any(self.value < 0))
+        self.limits.append((node, axis, wraps, f"{what} (Data {self.name!r})"))
+        self.require_limits()
+        return wraps
+
+    def require_limits(self) -> None:
+        """Refuse values that would be read outside an axis, as long as it is now."""
+        for node, axis, wraps, what in self.limits:
+            _require_limit(self.value, node.shape[axis], wraps, what)
+
+    def get_value(self) -> np.ndarray:
+        """Give the numbers."""
+        return self.value
+
+    def draw(self, _key: Any, _values: Any) -> np.ndarray:
+        return self.value
+
+    def play(self, run: Run) -> Any:
+        return primitives.data(self.name, self.value, dims=self.dims)
+
+
+def _require_limit(value: np.ndarray, length: int, wraps: bool, what: str) -> None:  # noqa: FBT001
+    require_in_bounds(value, length, what)
+    if not wraps and np.any(value < 0):
+        raise ShapeError(f"{what}: {int(np.min(value))} is negative, and the model was written with indices from 0 on")
+
+
+class Deterministic(Statement):
+    """A named expression whose values are kept."""
+
+    def __init__(self, name: str, var: Node, dims: Dims) -> None:
+        Statement.__init__(self, name, dims, (var,))
+        self.infer()
+
+    def infer(self) -> None:
+        self.struct = self.inputs[0].struct
+
+    def compute(self, inputs: Sequence[Any]) -> Any:
+        return inputs[0]
+
+    def play(self, run: Run) -> Any:
+        return primitives.deterministic(self.name, jnp.asarray(run.value(self.inputs[0])), dims=self.dims)
+
+
+class Potential(Deterministic):
+    """A named term of the log-density."""
+
+    def play(self, run: Run) -> Any:
+        value = run.value(self.inputs[0])
+        primitives.factor(self.name, value, dims=self.dims)
+        return value
+
+
+class RandomVariable(Statement):
+    """A variable with a distribution, free or observed."""
+
+    def __init__(
+        self,
+        name: str,
+        dist: DistExpression,
+        dims: Dims,
+        declared: Shape | None,
+        observed: Node | None,
+        initval: Any,
+        total_size: int | None,
+        struct: Any,
+    ) -> None:
+        Statement.__init__(self, name, dims, (dist,) if observed is None else (dist, observed))
+        self.dist, self.declared, self.observed = dist, declared, observed
+        self.initval, self.total_size, self.struct = initval, total_size, struct
+        self.transform: Transform | None = None
+
+    def draw(self, key: Any, values: dict[Node, Any]) -> Any:
+        if self.observed is not None:
+            return values[self.observed]
+        dist = values[self.dist]
+        return dist.expand(self.shape[: self.ndim - dist.event_dim]).sample(key)
+
+    def parameters(self) -> str:
+        """Tell the parameters' shapes, for messages."""
+        named = [describe(i, 1) + f" {i.shape}" for i in self.dist.inputs if hasattr(i.struct, "shape")]
+        return ", ".join(named)
+
+    def play(self, run: Run) -> Any:
+        dist = run.value(self.dist)
+        observed = None if self.observed is None else run.value(self.observed)
+        dist = dist.expand(self._batch(run, dist, observed))
+        told = {"initval": self.initval, "transform": self.transform}
+        infer = {"exact": True} | {key: value for key, value in told.items() if value is not None}
+        state = lambda: primitives.sample(self.name, dist, obs=observed, infer=infer, dims=self.dims)  # noqa: E731
+        if self.total_size is None or observed is None:
+            return state()
+        with scale_handler(scale_factor=self.total_size / observed.shape[0]):
+            return state()
+
+    def _batch(self, run: Run, dist: Distribution, observed: Any) -> Shape:
+        natural = tuple(dist.batch_shape) + tuple(dist.event_shape)
+        seen = None if observed is None else jnp.shape(observed)
+        declared = run.shape(self.dims, self.declared, seen if seen is not None else natural)
+        if declared is None and seen is not None and not _broadcasts(natural, seen):
+            # The predictors have got another length: the variable is drawn anew with it (prediction);
+            # a density finds that the observed values no longer fit, and says so.
+            return tuple(dist.batch_shape)
+        return fit_batch(self.name, dist, declared, seen, self.dims, self.parameters())
+
+    def infer(self) -> None:
+        natural = self.dist.struct.shape
+        seen = None if self.observed is None else self.observed.shape
+        shape = self.declared if self.declared is not None else (seen if seen is not None else natural)
+        if self.declared is None and not _broadcasts(natural, shape):
+            shape = natural
+        self.struct = jax.ShapeDtypeStruct(shape, self.dist.struct.dtype)
+
+
+def play(statements: Sequence[Statement], lengths: Mapping[str, int]) -> dict[str, Any]:
+    """Run the statements of a graph in the order of their definition; return the values by name."""
+    run = Run(lengths)
+    try:
+        for node in statements:
+            run.values[node] = node.play(run)
+    except ShapeError as error:
+        if not hasattr(error, "site"):
+            error.site = node.name
+        raise
+    return {node.name: run.values[node] for node in statements}

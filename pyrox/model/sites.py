@@ -1,0 +1,314 @@
+"""The sites of a program, and the handlers that give them values and add up their log-densities."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyrox.dist import Distribution, constraints
+from pyrox.dist.transforms import IdentityTransform
+from pyrox.errors import ModelError, ShapeError
+from pyrox.model import values as host
+from pyrox.model.messenger import Message, Messenger, require_new, transform_of
+from pyrox.typing import Array, Shape, Tree
+
+
+class FreeSite(NamedTuple):
+    """One free variable.
+
+    Attributes
+    ----------
+    shape, dtype
+        Of its constrained value.
+    unconstrained_shape
+        Of its part of the position.
+    start, stop
+        Where that part lies.
+    initval
+        Its start, or None.
+    dims
+        Names of its axes, or None.
+    """
+
+    shape: Shape
+    dtype: Any
+    unconstrained_shape: Shape
+    start: int
+    stop: int
+    initval: Any
+    dims: tuple | None
+
+
+class Sites:
+    """What a program states, found out by running it once on placeholders."""
+
+    def __init__(self) -> None:
+        self.free: dict[str, FreeSite] = {}
+        self.observed: dict[str, Any] = {}  # constraint if its values are known to lie in it, else None
+        self.deterministics: list[str] = []
+        self.factors: list[str] = []
+        self.data: dict[str, Any] = {}
+        self.closed_over: dict[str, Any] = {}
+        self.dims: dict[str, tuple | None] = {}
+        self.messages: dict[str, Message] = {}
+        self.dim = 0
+
+
+class Collect(Messenger):
+    """Collect the data that a graph states."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {}
+
+    def process_message(self, msg: Message) -> None:
+        if msg["type"] in ("data", "constant"):
+            self.data[msg["name"]] = msg["args"][0]
+        elif msg["type"] == "sample" and msg["value"] is None:
+            msg["value"] = jnp.zeros(msg["kwargs"]["sample_shape"] + msg["fn"].batch_shape + msg["fn"].event_shape)
+
+
+class Inspect(Messenger):
+    """Find the sites of a program that runs on placeholders."""
+
+    def __init__(self, tracers: dict[str, Any], arrays: dict[str, Any]) -> None:
+        self.sites = Sites()
+        # Which datum a placeholder stands for: an observed value that is one of them can be checked on the host.
+        self.sources = [(tracer, ("args", name)) for name, tracer in tracers.items()]
+        self.arrays = arrays
+
+    def process_message(self, msg: Message) -> None:
+        sites, name, kind = self.sites, msg["name"], msg["type"]
+        if kind in ("data", "constant"):
+            self._data(msg)
+        if kind == "constant":
+            return
+        require_new(sites.messages, msg)
+        # What is kept of a run must hold no placeholder of it: that would be a leak.
+        sites.messages[name] = {"type": kind, "args": msg["args"] if kind == "plate" else ()}
+        if kind == "plate":
+            return
+        sites.dims[name] = dims_of(msg)
+        if kind == "deterministic":
+            sites.deterministics.append(name)
+        elif kind == "factor":
+            sites.factors.append(name)
+        elif kind == "sample" and isinstance(msg["fn"], Distribution):
+            if msg["is_observed"]:
+                self._observed(msg)
+            elif msg["value"] is None:  # what a handler further in has set is neither free nor data
+                self._free(msg)
+
+    def _data(self, msg: Message) -> None:
+        value = msg["args"][0]
+        if isinstance(value, jax.core.Tracer):
+            return
+        self.sites.data[msg["name"]] = value
+        msg["value"] = jnp.zeros(np.shape(value), value.dtype)  # a placeholder: this run is never executed
+        self.sources.append((msg["value"], ("sites", msg["name"])))
+
+    def _free(self, msg: Message) -> None:
+        fn, name = msg["fn"], msg["name"]
+        if fn.is_discrete:
+            raise ModelError(
+                f"the free variable {name!r} is discrete ({type(fn).__name__}): gradients cannot sample it. "
+                "Observe it, or sum it out of the model (a mixture, or px.Potential with px.math.logsumexp)"
+            )
+        shape = msg["kwargs"]["sample_shape"] + tuple(fn.batch_shape) + tuple(fn.event_shape)
+        try:
+            below = tuple(transform_of(msg).inverse_shape(shape))
+        except NotImplementedError as error:
+            raise ModelError(f"the free variable {name!r} cannot be sampled: {error}") from None
+        start = self.sites.dim
+        self.sites.dim += int(np.prod(below))
+        dtype = jnp.result_type(float)
+        initval = msg["infer"].get("initval")
+        self.sites.free[name] = FreeSite(shape, dtype, below, start, self.sites.dim, initval, self.sites.dims[name])
+        msg["value"] = jnp.zeros(shape, dtype)
+
+    def _observed(self, msg: Message) -> None:
+        fn, name, value = msg["fn"], msg["name"], msg["value"]
+        expected = msg["kwargs"]["sample_shape"] + tuple(fn.batch_shape) + tuple(fn.event_shape)
+        # A program may observe many values of one distribution; a graph has expanded it to what it declares.
+        exact = msg["infer"].get("exact", False)
+        if jnp.shape(value) != expected and (exact or not holds_copies(jnp.shape(value), expected, fn.event_dim)):
+            raise ShapeError(
+                f"{name}: the observed values have shape {jnp.shape(value)}, its distribution {expected}: "
+                "give data of one length (px.set_data), or expand the distribution"
+            )
+        if not isinstance(value, jax.core.Tracer):
+            value = host.as_host(value, f"observed of {name!r}")
+            self.sites.closed_over[name] = value
+            source = ("closed", name)
+        else:
+            source = next((where for tracer, where in self.sources if tracer is value), None)
+        fixed = constraints.has_fixed_support(fn.support)
+        self.sites.observed[name] = (fn.support, source) if fixed and source is not None else None
+
+
+def dims_of(msg: Message) -> tuple | None:
+    """Give the names of the axes of a value: those stated, else those of the plates around."""
+    if msg["dims"] is not None or not msg["plates"]:
+        return msg["dims"]
+    fn = msg["fn"]
+    if isinstance(fn, Distribution):
+        batch, event_dim = fn.batch_shape, fn.event_dim
+    else:
+        batch, event_dim = jnp.shape(msg["value"]), 0
+    names: list[str | None] = [None] * len(batch)
+    for frame in msg["plates"]:
+        if len(batch) >= -frame.dim and batch[frame.dim] == frame.size:
+            names[frame.dim] = frame.name
+    return (*names, *[None] * event_dim)
+
+
+def holds_copies(shape: Shape, expected: Shape, event_dim: int) -> bool:
+    """Tell whether values of a shape are copies of draws of the expected one: no axis of a draw is repeated."""
+    try:
+        together = jnp.broadcast_shapes(shape, expected)
+    except ValueError:
+        return False
+    events = [s[len(s) - event_dim :] for s in (shape, expected)]
+    return together == tuple(shape) and events[0] == events[1]
+
+
+class Values(Messenger):
+    """Give every site its value at a position, and keep what is reported."""
+
+    def __init__(self, sites: Sites, position: Array, data: Tree) -> None:
+        self.sites, self.position, self.data = sites, position, data
+        self.values: dict[str, Array] = {}
+
+    def process_message(self, msg: Message) -> None:
+        kind, name = msg["type"], msg["name"]
+        if kind in ("data", "constant"):
+            msg["value"] = self.data["sites"].get(name, msg["args"][0])
+        elif kind == "sample" and name in self.sites.free:
+            msg["value"] = self.values[name] = self.constrain(msg)
+        elif kind == "sample":
+            msg["value"] = self.observe(msg, self.data["closed"].get(name, msg["value"]))
+        elif kind == "factor":
+            self.add_factor(msg)
+        elif kind == "deterministic":
+            self.values[name] = msg["value"]
+
+    def slice(self, name: str) -> Array:
+        """Take a site's part of the position."""
+        site = self.sites.free[name]
+        return jax.lax.slice(self.position, (site.start,), (site.stop,)).reshape(site.unconstrained_shape)
+
+    def constrain(self, msg: Message) -> Array:
+        """Compute the value of a free site."""
+        return transform_of(msg).forward_and_log_det(self.slice(msg["name"]))[0]
+
+    def observe(self, _msg: Message, value: Array) -> Array:
+        """See the value of an observed site."""
+        return value
+
+    def add_factor(self, msg: Message) -> None:
+        """See a term."""
+
+
+class Density(Values):
+    """Add up the terms of the log-density."""
+
+    def __init__(self, sites: Sites, position: Array, data: Tree) -> None:
+        Values.__init__(self, sites, position, data)
+        self.terms: dict[str, Array] = {}
+
+    def constrain(self, msg: Message) -> Array:
+        transform = transform_of(msg)
+        value, log_det = transform.forward_and_log_det(self.slice(msg["name"]))
+        # The transform guarantees membership: no test of the support.
+        self.terms[msg["name"]] = _sum_inside(msg, value)
+        if not isinstance(transform, IdentityTransform):
+            self.terms[f"{msg['name']} (Jacobian)"] = _sum(log_det)
+        return value
+
+    def observe(self, msg: Message, value: Array) -> Array:
+        checked = self.sites.observed.get(msg["name"]) is not None
+        value = jnp.asarray(value)
+        self.terms[msg["name"]] = _sum_inside(msg, value) if checked else _weighted(msg, msg["fn"].log_prob(value))
+        return value
+
+    def add_factor(self, msg: Message) -> None:
+        self.terms[msg["name"]] = _weighted(msg, jnp.asarray(msg["value"]))
+
+    def total(self) -> Array:
+        """Give the sum of all terms."""
+        total = jnp.zeros((), self.position.dtype)
+        for i, term in enumerate(self.terms.values()):
+            total = total + term if i else term
+        return total
+
+
+class Known(Values):
+    """Keep what is known: observed values and named data."""
+
+    def __init__(self, sites: Sites, position: Array, data: Tree) -> None:
+        Values.__init__(self, sites, position, data)
+        self.observed: dict[str, Array] = {}
+        self.constant: dict[str, Array] = {}
+
+    def process_message(self, msg: Message) -> None:
+        Values.process_message(self, msg)
+        if msg["type"] == "data":
+            self.constant[msg["name"]] = msg["value"]
+
+    def observe(self, msg: Message, value: Array) -> Array:
+        self.observed[msg["name"]] = value
+        return value
+
+
+class Pointwise(Values):
+    """Keep the log-density of each observation."""
+
+    def __init__(self, sites: Sites, position: Array, data: Tree) -> None:
+        Values.__init__(self, sites, position, data)
+        self.terms: dict[str, Array] = {}
+
+    def observe(self, msg: Message, value: Array) -> Array:
+        self.terms[msg["name"]] = msg["fn"].log_prob(value)
+        return value
+
+
+class Place(Values):
+    """Find the position of given values; where none is given, keep the position."""
+
+    def __init__(self, sites: Sites, position: Array, data: Tree, start: Mapping[str, Array]) -> None:
+        Values.__init__(self, sites, position, data)
+        self.start = start
+        self.parts: dict[str, Array] = {}
+        self.inside: dict[str, Array] = {}
+
+    def constrain(self, msg: Message) -> Array:
+        name, transform = msg["name"], transform_of(msg)
+        if name not in self.start:
+            self.parts[name] = self.slice(name)
+            return transform(self.parts[name])
+        value = self.start[name]
+        self.inside[name] = msg["fn"].support(value)
+        self.parts[name] = transform.inverse(value)
+        return value
+
+
+def _sum_inside(msg: Message, value: Array) -> Array:
+    """Sum the log-density of a value known to lie in the support."""
+    if msg["mask"] is not None or (msg["scale"] is not None and jnp.ndim(msg["scale"])):
+        return _weighted(msg, msg["fn"].log_prob_inside(value))
+    total = msg["fn"].log_prob_sum(value)
+    return total if msg["scale"] is None else total * msg["scale"]
+
+
+def _weighted(msg: Message, log_prob: Array) -> Array:
+    """Apply mask and scale, and sum."""
+    if msg["mask"] is not None:
+        log_prob = jnp.where(msg["mask"], log_prob, 0.0)
+    if msg["scale"] is not None:
+        log_prob = log_prob * msg["scale"]
+    return _sum(log_prob)
+
+
+def _sum(term: Array) -> Array:
+    return jnp.sum(term) if jnp.ndim(term) else term

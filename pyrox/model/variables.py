@@ -1,0 +1,477 @@
+"""Statements: one object for every distribution, and Deterministic, Potential and Data."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyrox.dist import Distribution, constraints
+from pyrox.dist.transforms import Transform
+from pyrox.errors import ModelError, NodeError, ShapeError
+from pyrox.model import primitives, program
+from pyrox.model import values as host
+from pyrox.model.graph import Model, enclosing_model
+from pyrox.model.nodes import Constant, Node, ancestors, call, contains_node, describe, evaluate_alone
+from pyrox.model.program import DistExpression, RandomVariable, fit_batch
+from pyrox.model.table import Row
+
+
+class _Builder:
+    """Make one row's distribution from its parameters; its name is what messages show."""
+
+    def __init__(self, row: Row, shape: tuple[int, ...] | None = None) -> None:
+        self.row, self.shape, self.__name__ = row, shape, row.name
+        self.known: dict[str, Any] = {}
+
+    def __call__(self, **params: Any) -> Distribution:
+        d = self.row.build({**params, **self.known})
+        if self.shape is None:
+            return d
+        return d.expand(fit_batch(f"{self.row.name}.dist", d, self.shape, None, None, _tell_shapes(params)))
+
+
+def _tell_shapes(params: Mapping[str, Any]) -> str:
+    numbers = {n: v for n, v in params.items() if isinstance(v, int | float | np.ndarray | jax.Array)}
+    return ", ".join(f"{name} {jnp.shape(value)}" for name, value in numbers.items())
+
+
+class DistributionStatement:
+    """State a random variable; see ``statements`` below for the one of each distribution."""
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.__name__ = self.__qualname__ = row.name
+
+    @property
+    def __doc__(self) -> str:
+        # Written when somebody reads it: a hundred signatures would slow the import down.
+        return _document(self.row)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        kind, only = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+        options = ("dims", "shape", "observed", "initval", "total_size", "transform")
+        return inspect.Signature(
+            [
+                inspect.Parameter("name", kind),
+                *(inspect.Parameter(n, kind, default=None) for n in self.row.order.split()),
+                *(inspect.Parameter(n, only, default=None) for n in options),
+            ]
+        )
+
+    def __call__(
+        self,
+        name: str,
+        *params: Any,
+        dims: Any = None,
+        shape: Any = None,
+        observed: Any = None,
+        initval: Any = None,
+        total_size: int | None = None,
+        transform: Transform | None = None,
+        **named: Any,
+    ) -> Any:
+        model = enclosing_model()
+        _require_place(model, self.row.name, name)
+        what = f"{self.row.name} {name!r}"
+        given = self._bind(what, params, named)
+        dims, shape = host.as_dims(dims, what), host.as_shape(shape, what)
+        if transform is not None and not isinstance(transform, Transform):
+            raise ModelError(f"{what}: transform is one of px.dist.transforms; met {transform!r}")
+        if self.row.size is not None:
+            given = self.row.sized(given, _told_shape(model, name, dims, shape, observed))
+        if model is None:
+            return _state_sample(self.row, name, given, dims, shape, observed, initval, total_size, transform)
+        full = model.full_name(name, self.row.name, dims)
+        given = _prefer_logits(given, self.row)
+        _require_parameters(self.row, given, what)
+        dist = _make_dist(_Builder(self.row), given, what)
+        node = _make_variable(model, full, dist, dims, shape, observed, initval, total_size)
+        node.transform = transform
+        return model.register(node)
+
+    def dist(self, *params: Any, shape: Any = None, **named: Any) -> Any:
+        """Give the distribution alone, without a name: an argument of other statements."""
+        what = f"{self.row.name}.dist"
+        given = self._bind(what, params, named)
+        builder = _Builder(self.row, host.as_shape(shape, what))
+        given = self.row.sized(given, builder.shape)
+        if primitives.in_program() and enclosing_model() is None and not contains_node(given):
+            return builder(**_plain_parameters(self.row, given))
+        return _make_dist(builder, given, what)
+
+    def _bind(self, what: str, params: tuple, named: dict) -> dict[str, Any]:
+        order = self.row.order.split()
+        if len(params) > len(order):
+            raise ModelError(
+                f"{what}: at most {len(order)} positional parameters ({', '.join(order)}); met {len(params)}"
+            )
+        given = dict(zip(order, params, strict=False))
+        for name, value in named.items():
+            if name in given and given[name] is not None:
+                raise ModelError(f"{what}: parameter {name!r} is given twice")
+            given[name] = value
+        accepted = self.row.accepted()
+        unknown = [n for n in given if n not in accepted]
+        if unknown:
+            raise ModelError(f"{what}: no parameter {unknown[0]!r}; its parameters are {', '.join(accepted)}")
+        return {n: v for n, v in given.items() if v is not None}
+
+    def __repr__(self) -> str:
+        return f"<statement {self.row.name}({', '.join(['name', *self.row.order.split()])})>"
+
+
+def _document(row: Row) -> str:
+    summary = (inspect.getdoc(row.make) or row.name).split("\n")[0].rstrip(".")
+    order, names = (", ".join(n) or "none" for n in (row.order.split(), row.accepted()))
+    return (
+        f"State a random variable: {summary[0].lower()}{summary[1:]}.\n\n"
+        f"Parameters, in order: {order}; all names: {names}.\n"
+        "Further: ``dims``, ``shape``, ``observed``, ``initval``, ``total_size``, ``transform``.\n"
+        f"See ``pyrox.dist.{row.make.__name__}`` for the density."
+    )
+
+
+def _require_place(model: Model | None, kind: str, name: Any) -> None:
+    if model is None and not primitives.in_program():
+        raise ModelError(
+            f"px.{kind}({name!r}, ...) stands outside a model: write it inside `with px.Model():`, "
+            "or in a function that runs under px.handlers"
+        )
+
+
+# In a program: plain values
+
+
+def _told_shape(model: Model | None, name: str, dims: Any, shape: Any, observed: Any) -> Any:
+    """Give the shape of a variable as far as its statement tells it before there is a distribution."""
+    if shape is not None:
+        return shape
+    lengths = (None,) if dims is None or model is None else model.shape_of_dims(dims, name)
+    if None not in lengths:
+        return lengths
+    return None if observed is None else tuple(observed.shape if hasattr(observed, "shape") else np.shape(observed))
+
+
+def _plain(value: Any) -> Any:
+    value = value.to_numpy() if hasattr(value, "to_numpy") else value
+    return jnp.asarray(value) if isinstance(value, list | tuple) else value
+
+
+def _plain_parameters(row: Row, given: dict) -> dict[str, Any]:
+    kept = (*row.static.split(), *row.trees.split())
+    return {n: v if n in kept else _plain(v) for n, v in given.items()}
+
+
+def _state_sample(
+    row: Row, name: str, given: dict, dims: Any, shape: Any, observed: Any, initval: Any, total_size: int | None,
+    transform: Transform | None,
+) -> Any:  # fmt: skip
+    given = _plain_parameters(row, given)
+    d = row.build(given)
+    observed = None if observed is None else jnp.asarray(_plain(observed))
+    told = _tell_shapes(given)
+    seen = None if observed is None else observed.shape
+    d = d.expand(fit_batch(name, d, shape, seen, None, told))
+    infer = {key: v for key, v in (("initval", initval), ("transform", transform)) if v is not None}
+    scale = None if total_size is None or observed is None else total_size / observed.shape[0]
+    return primitives.sample(name, d, obs=observed, infer=infer, dims=dims, scale=scale)
+
+
+# In a graph: nodes
+
+
+def _as_parameter(value: Any, what: str) -> Any:
+    if not isinstance(value, list | tuple):
+        return value
+    if contains_node(value):
+        return call(jnp.stack, [v if isinstance(v, Node) else jnp.asarray(v) for v in value])
+    return host.as_host(value, what)
+
+
+_SIGMOIDS = (jax.nn.sigmoid, jax.scipy.special.expit)
+
+
+def _prefer_logits(given: dict, row: Row) -> dict:
+    """Take the argument of a sigmoid instead of its value: exact where the probability rounds to 0 or 1."""
+    p = given.get("p")
+    while isinstance(p, program.Deterministic):
+        p = p.inputs[0]
+    if "logit_p" in row.order and "logit_p" not in given and getattr(p, "fn", None) in _SIGMOIDS and len(p.inputs) == 1:
+        if row.name == "Categorical":
+            return given
+        return {**{n: v for n, v in given.items() if n != "p"}, "logit_p": p.inputs[0]}
+    return given
+
+
+def _make_dist(builder: _Builder, given: dict, what: str) -> DistExpression:
+    builder.known = {n: v for n, v in given.items() if n in builder.row.static.split()}
+    for n, value in builder.known.items():
+        if contains_node(value):
+            raise ModelError(f"{what}: parameter {n} must be known when the model is written; met {describe(value)}")
+    trees = builder.row.trees.split()
+    params = {
+        n: v if n in trees else _as_parameter(v, f"{what}: parameter {n}")
+        for n, v in given.items()
+        if n not in builder.known
+    }
+    try:
+        return DistExpression(builder, (), params)
+    except (ModelError, NodeError):
+        raise
+    except ValueError as error:
+        told = ", ".join(f"{n} {v.shape}" for n, v in params.items() if hasattr(v, "shape"))
+        kind = ShapeError if isinstance(error, ShapeError) or "shape" in str(error) else ModelError
+        raise kind(f"{what}: {error}" + (f" (parameters: {told})" if told else "")) from error
+    except TypeError as error:
+        raise ModelError(f"{what}: {error}; its parameters are {', '.join(builder.row.accepted())}") from error
+
+
+def _require_parameters(row: Row, given: dict, what: str) -> None:
+    """Check the parameters whose values are known."""
+    spelling = row.spelling()
+    domains = getattr(row.make, "arg_constraints", {})
+    taken = {n for way in row.ways if all(k in given for k in inspect.signature(way).parameters)
+             for n in inspect.signature(way).parameters}  # fmt: skip
+    for name, value in given.items():
+        known = value.value if isinstance(value, program.Data | Constant) else host.as_literal(value)
+        domain = domains.get(spelling.get(name, ""))
+        if isinstance(value, DistExpression) and domain is not None:
+            raise ModelError(f"{what}: parameter {name} takes numbers or variables, not a distribution: give it a name")
+        if domain in (None, constraints.dependent) or name in taken:
+            continue
+        if isinstance(known, Distribution) or contains_node(known):
+            continue
+        array = host.as_host(known, f"{what}: parameter {name}")
+        if np.isnan(array).any() if array.dtype.kind == "f" else False:
+            host.require_finite(array, f"{what}: parameter {name}", "parameters cannot be missing")
+        if domain is constraints.real or domain is constraints.real_vector or not constraints.has_fixed_support(domain):
+            continue
+        if array.ndim >= domain.event_dim:
+            host.require_support(array, domain, f"{what}: parameter {name}")
+
+
+def _make_variable(
+    model: Model, name: str, dist: DistExpression, dims: Any, shape: Any, observed: Any, initval: Any, total_size: Any
+) -> RandomVariable:
+    struct = dist.struct
+    seen = None if observed is None else _as_observed(name, observed, dist)
+    seen_shape = None if seen is None else seen.shape
+    fallback = seen_shape if seen_shape is not None else struct.shape
+    declared = shape
+    if dims is not None:
+        declared = _declared(model, name, dims, fallback)
+        if shape is not None and shape != declared:
+            raise ShapeError(f"{name}: shape={shape} does not agree with dims {dims} of lengths {declared}")
+    variable = RandomVariable(name, dist, dims, declared, seen, None, total_size, None)
+    batch = fit_batch(name, struct, declared, seen_shape, dims, variable.parameters())
+    full = (*batch, *struct.event_shape)
+    if seen_shape is not None and seen_shape != full:
+        raise ShapeError(
+            f"{name}: observed has shape {seen_shape}, but "
+            + (f"dims {dims} give {full}" if dims is not None else f"its shape is {full}")
+        )
+    variable.struct = jax.ShapeDtypeStruct(full, struct.dtype)
+    variable.initval = None if initval is None else _as_initval(name, initval, full, struct)
+    if total_size is not None and not (isinstance(total_size, int | np.integer) and total_size > 0 and full):
+        raise ModelError(f"{name}: total_size is the number of rows of all data; met {total_size!r}")
+    return variable
+
+
+def _declared(model: Model, name: str, dims: tuple, fallback: tuple[int, ...]) -> tuple[int, ...]:
+    lengths = model.shape_of_dims(dims, name)
+    if None in lengths and len(fallback) != len(lengths):
+        raise ShapeError(f"{name}: dims {dims} name {len(dims)} axes, its shape {fallback} has {len(fallback)}")
+    return tuple(fallback[i] if n is None else n for i, n in enumerate(lengths))
+
+
+def _known_support(dist: DistExpression) -> Any:
+    """Give the support, where it depends on no random variable."""
+    if dist.struct.support is not None or any(isinstance(n, RandomVariable) for n in ancestors([dist])):
+        return dist.struct.support
+    return evaluate_alone(dist).support
+
+
+def _as_observed(name: str, observed: Any, dist: DistExpression) -> Node:
+    """Make a node of observed values, checked where they are known."""
+    what, struct, support = f"observed of {name!r}", dist.struct, _known_support(dist)
+    if isinstance(observed, Node):
+        random = [n for n in ancestors([observed]) if isinstance(n, RandomVariable)]
+        if random:
+            raise ModelError(f"{what} depends on {describe(random[0])}: observed values are data")
+        array = observed.eval()
+    else:
+        array = host.as_host(observed, what)
+    host.require_finite(array, what, "missing values must be removed before the model is built (px imputes none)")
+    # A value of the wrong shape is reported as that, later on.
+    if support is not None and array.ndim >= support.event_dim and _broadcast_together(array.shape, struct.shape):
+        host.require_support(array, support, what)
+    if isinstance(observed, Node):
+        return observed
+    if array.dtype != struct.dtype:
+        array = array.astype(struct.dtype)
+    return Constant(array, label=f"{name}:observed")
+
+
+def _broadcast_together(*shapes: tuple[int, ...]) -> bool:
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        return False
+    return True
+
+
+def _as_initval(name: str, initval: Any, shape: tuple[int, ...], struct: Any) -> np.ndarray:
+    what = f"initval of {name!r}"
+    if isinstance(initval, str | Node):
+        raise ModelError(f"{what} must be numbers; met {initval!r}")
+    array = host.as_host(initval, what)
+    host.require_finite(array, what, "a start must be finite")
+    try:
+        array = np.broadcast_to(array, shape)
+    except ValueError:
+        raise ShapeError(f"{what} has shape {array.shape}, the variable {shape}") from None
+    if struct.support is not None:
+        host.require_support(array, struct.support, what)
+    return array
+
+
+def _as_node(value: Any, what: str) -> Node:
+    if isinstance(value, DistExpression):
+        raise ModelError(f"{what} takes values, not a distribution: give it a name, px.Normal('x', ...)")
+    if isinstance(value, Node):
+        return value
+    if contains_node(value):
+        return call(jnp.asarray, value) if not isinstance(value, list | tuple) else call(jnp.stack, list(value))
+    return Constant(host.as_host(value, what))
+
+
+def _state_expression(kind: type, name: str, var: Any, dims: Any) -> Any:
+    label = kind.__name__
+    model = enclosing_model()
+    _require_place(model, label, name)
+    what = f"{label} {name!r}"
+    dims = host.as_dims(dims, what)
+    if model is None:
+        if kind is program.Potential:
+            primitives.factor(name, jnp.asarray(_plain(var)), dims=dims)
+            return var
+        return primitives.deterministic(name, jnp.asarray(_plain(var)), dims=dims)
+    full = model.full_name(name, label, dims)
+    node = kind(full, _as_node(var, what), dims)
+    if dims is not None:
+        declared = _declared(model, what, dims, node.shape)
+        if declared != node.shape:
+            raise ShapeError(f"{what}: its value has shape {node.shape}, but dims {dims} have lengths {declared}")
+    return model.register(node)
+
+
+def Deterministic(name: str, var: Any, dims: Any = None) -> Any:  # noqa: N802 - a statement
+    """Name an expression, so that its values are kept.
+
+    Parameters
+    ----------
+    name
+        Name of the variable.
+    var
+        The expression.
+    dims
+        Names of its axes.
+
+    Returns
+    -------
+    The named variable.
+
+    Examples
+    --------
+    >>> from pyrox.model import Deterministic, Model, Normal
+    >>> with Model():
+    ...     x = Normal("x", shape=3)
+    ...     y = Deterministic("y", x**2)
+    >>> y.shape
+    (3,)
+    """
+    return _state_expression(program.Deterministic, name, var, dims)
+
+
+def Potential(name: str, var: Any, dims: Any = None) -> Any:  # noqa: N802
+    """Add a term to the log-density.
+
+    Parameters
+    ----------
+    name
+        Name of the term.
+    var
+        The term; all its elements are added.
+    dims
+        Names of its axes.
+
+    Returns
+    -------
+    The named term.
+
+    Examples
+    --------
+    >>> from pyrox.model import Model, Normal, Potential
+    >>> with Model():
+    ...     x = Normal("x", shape=3)
+    ...     penalty = Potential("sums_to_zero", -50 * x.sum() ** 2)
+    """
+    return _state_expression(program.Potential, name, var, dims)
+
+
+def Data(name: str, value: Any, dims: Any = None, coords: Mapping[str, Any] | None = None) -> Any:  # noqa: N802
+    """State data that ``set_data`` can replace.
+
+    Parameters
+    ----------
+    name
+        Name of the data.
+    value
+        Numbers: a list, an array, a pandas Series or DataFrame.
+    dims
+        Names of its axes; a dim that the model lacks gets the length of its axis.
+    coords
+        Labels of dims.
+
+    Returns
+    -------
+    A variable of the model; inside a program, an array.
+
+    Examples
+    --------
+    >>> from pyrox.model import Data, Model
+    >>> with Model():
+    ...     x = Data("x", [1.0, 2.0], dims="obs")
+    >>> x.dims, x.shape
+    (('obs',), (2,))
+    """
+    model = enclosing_model()
+    _require_place(model, "Data", name)
+    what = f"Data {name!r}"
+    dims = host.as_dims(dims, what)
+    if model is None:
+        return primitives.data(name, jnp.asarray(_plain(value)), dims=dims)
+    full = model.full_name(name, "Data", dims)
+    array = host.as_host(value, what)
+    host.require_finite(array, what, "remove or replace them before the model is built")
+    if coords:
+        model.add_coords(coords)
+    if dims is not None:
+        _adopt_dims(model, what, dims, array)
+    return model.register(program.Data(full, array, dims))
+
+
+def _adopt_dims(model: Model, what: str, dims: tuple, array: np.ndarray) -> None:
+    if len(dims) != array.ndim:
+        raise ShapeError(f"{what} has {array.ndim} axes (shape {array.shape}), but dims {dims} name {len(dims)}")
+    for dim, n in zip(dims, array.shape, strict=True):
+        if dim is None:
+            continue
+        if dim not in model.dim_lengths:
+            model.add_coord(dim, length=n)
+        if model.dim_lengths[dim] != n:
+            raise ShapeError(f"{what} has length {n} on dim {dim!r}, which has length {model.dim_lengths[dim]}")
