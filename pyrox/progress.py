@@ -1,0 +1,110 @@
+"""Show how far a run has come: a bar in a notebook or terminal, plain lines in a log."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+# A log gets a line at these shares of the work, not more often than every few seconds, or when it was silent for long.
+_LOG_SHARE = 0.25
+_LOG_PAUSE = 5.0
+_LOG_SILENCE = 30.0
+_REFRESH_SECONDS = 0.1
+
+
+class Progress(Protocol):
+    """Something that shows progress."""
+
+    def update(self, done: int, describe: Callable[[], str]) -> None:
+        """Show that ``done`` iterations are finished; ``describe`` words what goes with them."""
+        ...
+
+    def close(self) -> None:
+        """Leave the last state standing."""
+        ...
+
+
+class NoProgress:
+    """Show nothing."""
+
+    def update(self, done: int, describe: Callable[[], str]) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class BarProgress:
+    """A tqdm bar, in the notebook's own style where there is one."""
+
+    def __init__(self, total: int, title: str) -> None:
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(total=total, desc=title, unit="it", mininterval=_REFRESH_SECONDS, dynamic_ncols=True)
+        self._shown = 0.0
+
+    def update(self, done: int, describe: Callable[[], str]) -> None:
+        """Move the bar, at most ten times a second."""
+        now = time.monotonic()
+        if done < self._bar.total and now - self._shown < _REFRESH_SECONDS:
+            return
+        self._shown = now
+        self._bar.set_postfix_str(describe(), refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Leave the bar standing."""
+        self._bar.refresh()
+        self._bar.close()
+
+
+class LogProgress:
+    """A few plain lines on standard error."""
+
+    def __init__(self, total: int, title: str) -> None:
+        self._total, self._title = total, title
+        self._began = self._spoke = time.monotonic()
+        self._share = 0.0
+        self._last: tuple[int, Callable[[], str]] | None = None
+
+    def update(self, done: int, describe: Callable[[], str]) -> None:
+        """Write a line when a good part of the work or of a minute has passed."""
+        self._last = done, describe
+        silent, share = time.monotonic() - self._spoke, done / max(self._total, 1)
+        if silent > (_LOG_PAUSE if share >= self._share + _LOG_SHARE else _LOG_SILENCE):
+            self._speak(done, describe)
+
+    def close(self) -> None:
+        """Write the last line."""
+        if self._last is not None:
+            self._speak(*self._last)
+
+    def _speak(self, done: int, describe: Callable[[], str]) -> None:
+        self._spoke, self._share = time.monotonic(), done / max(self._total, 1)
+        parts = [f"{done}/{self._total} ({self._share:.0%}) after {self._spoke - self._began:.1f} s", describe()]
+        print(f"{self._title}: {', '.join(filter(None, parts))}", file=sys.stderr, flush=True)
+
+
+def start_progress(total: int, title: str, *, show: bool = True) -> Progress:
+    """Begin to show progress in the way that suits where the output goes.
+
+    Parameters
+    ----------
+    total
+        Iterations to be done.
+    title
+        What is running.
+    show
+        False shows nothing.
+    """
+    if not show:
+        return NoProgress()
+    if _in_notebook() or sys.stderr.isatty():
+        return BarProgress(total, title)
+    return LogProgress(total, title)
+
+
+def _in_notebook() -> bool:
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"

@@ -1,0 +1,139 @@
+"""One chain's whole life, warm-up and draws alike, as one pure function."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax, random
+
+from pyrox.samplers import kernel as kernels
+from pyrox.samplers.adaptation import Adapter, Moment, search_all, start_all, update_all
+from pyrox.samplers.kernel import Info, Kernel, State, ValueAndGrad
+from pyrox.samplers.recipe import Recipe
+from pyrox.typing import Array
+
+
+class Phase(IntEnum):
+    """What the next iteration is for."""
+
+    EVALUATE = 0  # log-density and gradient at the start
+    SEARCH = 1  # a leapfrog from the start, to find the first step size
+    TRANSITION = 2  # warm-up or draw
+
+
+class ChainState(NamedTuple):
+    """Everything that a continuation needs: saved and loaded, a chain goes on bit for bit."""
+
+    key: Array  # as plain numbers, so that the state can be stored
+    phase: Array
+    iteration: Array  # transitions made, warm-up included
+    num_warmup: Array
+    target_accept: Array
+    max_tree_depth: Array
+    state: State
+    kernel: Kernel
+    adapters: tuple
+
+
+def start(key: Array, position: Array, num_warmup: int, target_accept: float, recipe: Recipe) -> ChainState:
+    """Set up a chain at a position; nothing is evaluated yet.
+
+    Parameters
+    ----------
+    key
+        Key data of the chain, as ``jax.random.key_data`` gives them.
+    position
+        Start, shape ``(dim,)``.
+    num_warmup
+        Transitions of the warm-up.
+    target_accept
+        Mean acceptance that the step size aims at.
+    recipe
+        What the chain is made of.
+    """
+    state = kernels.init(position)
+    adapters, kernel = start_all(recipe.adapters(target_accept), recipe.kernel(position), state)
+    return ChainState(
+        key=key,
+        phase=jnp.int32(Phase.EVALUATE),
+        iteration=jnp.int32(0),
+        num_warmup=jnp.int32(num_warmup),
+        target_accept=jnp.asarray(target_accept, position.dtype),
+        max_tree_depth=jnp.int32(recipe.max_tree_depth),
+        state=state,
+        kernel=kernel,
+        adapters=adapters,
+    )
+
+
+def advance(
+    chain: ChainState, n: Array, *, value_and_grad: ValueAndGrad, recipe: Recipe, buffer: int
+) -> tuple[ChainState, Array, Array]:
+    """Make at most ``n`` transitions.
+
+    Parameters
+    ----------
+    chain
+        Where the chain is.
+    n
+        Number of transitions, at most ``buffer``. Evaluation of the start and the search for the first step size are
+        made on the way and do not count; with ``n = 0`` only the start is evaluated.
+    value_and_grad
+        Log-density and gradient of a position.
+    recipe
+        What the chain is made of.
+    buffer
+        Length of the output arrays.
+
+    Returns
+    -------
+    The chain; positions ``(buffer, dim)``; statistics ``(buffer, len(Info._fields))``: the first ``n`` rows count.
+    """
+    dim, dtype = chain.state.position.shape[0], chain.state.position.dtype
+    draws, stats = jnp.zeros((buffer, dim), dtype), jnp.zeros((buffer, len(Info._fields)), dtype)
+    adapters = recipe.adapters(chain.target_accept)
+
+    def goes_on(carry: tuple) -> Array:
+        chain, made, _, _ = carry
+        return (made < n) | (chain.phase == Phase.EVALUATE)
+
+    def iterate(carry: tuple) -> tuple:
+        chain, made, draws, stats = carry
+        counts = chain.phase == Phase.TRANSITION
+        chain, info = _iterate(chain, adapters, value_and_grad)
+        row = jnp.stack([x.astype(dtype) for x in info])
+        draws = lax.dynamic_update_index_in_dim(draws, chain.state.position, made, 0)
+        stats = lax.dynamic_update_index_in_dim(stats, row, made, 0)
+        return chain, made + counts, draws, stats
+
+    chain, _, draws, stats = lax.while_loop(goes_on, iterate, (chain, jnp.int32(0), draws, stats))
+    return chain, draws, stats
+
+
+def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], value_and_grad: ValueAndGrad) -> tuple[ChainState, Info]:
+    moving = chain.phase == Phase.TRANSITION
+    # The random numbers of a transition depend on its number alone; those of the search are all the same.
+    key = random.fold_in(random.wrap_key_data(chain.key), jnp.where(moving, chain.iteration, -1))
+    depth = jnp.where(moving, chain.max_tree_depth, 1)
+    new, info = chain.kernel.step(key, chain.state, value_and_grad, depth)
+
+    def evaluated() -> ChainState:
+        mine, kernel = start_all(adapters, chain.kernel, new)
+        return chain._replace(phase=jnp.int32(Phase.SEARCH), state=new, kernel=kernel, adapters=mine)
+
+    def searched() -> ChainState:
+        mine, kernel, settled = search_all(adapters, chain.adapters, chain.kernel, info)
+        phase = jnp.where(settled, Phase.TRANSITION, Phase.SEARCH).astype(jnp.int32)
+        return chain._replace(phase=phase, kernel=kernel, adapters=mine)
+
+    def warmed_up() -> ChainState:
+        moved = new.log_density != chain.state.log_density
+        moment = Moment(chain.iteration, chain.num_warmup, new, info, moved, renewed=jnp.zeros((), bool))
+        mine, kernel = update_all(adapters, chain.adapters, chain.kernel, moment)
+        return chain._replace(iteration=chain.iteration + 1, state=new, kernel=kernel, adapters=mine)
+
+    def drawn() -> ChainState:
+        return chain._replace(iteration=chain.iteration + 1, state=new)
+
+    done = chain.phase + (moving & (chain.iteration >= chain.num_warmup))
+    return lax.switch(done, (evaluated, searched, warmed_up, drawn)), info

@@ -1,0 +1,57 @@
+"""What every transition kernel is made of: a State that is carried, an Info that is reported, and a step."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax.numpy as jnp
+
+from pyrox.typing import Array, Key
+
+ValueAndGrad = Callable[[Array], tuple[Array, Array]]
+
+
+class State(NamedTuple):
+    """Where a chain is.
+
+    ``log_density`` is NaN as long as it is unknown: the next step then only evaluates it. So the gradient
+    stands in the program once, which halves its compilation.
+    """
+
+    position: Array
+    log_density: Array
+    gradient: Array
+
+
+class Info(NamedTuple):
+    """What a transition reports, under the names of ArviZ's ``sample_stats``."""
+
+    lp: Array
+    acceptance_rate: Array
+    step_size: Array
+    tree_depth: Array
+    n_steps: Array
+    diverging: Array
+    energy: Array
+    energy_error: Array
+    max_energy_error: Array
+    reached_max_treedepth: Array
+
+
+class Kernel(Protocol):
+    """A Markov kernel for one chain, as a frozen pytree of its tuning parameters."""
+
+    step_size: Array
+    metric: Any
+
+    def replace(self, **changes: Any) -> Any:
+        """Give the kernel with other tuning."""
+        ...
+
+    def step(self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array) -> tuple[State, Info]:
+        """Make one transition."""
+        ...
+
+
+def init(position: Array) -> State:
+    """Start a chain at a position whose log-density is not known yet."""
+    return State(position, jnp.full((), jnp.nan, position.dtype), jnp.zeros_like(position))

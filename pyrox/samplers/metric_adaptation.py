@@ -1,0 +1,177 @@
+"""Learn the metric during warm-up: from draws and gradients, or from draws alone in growing windows."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+
+from pyrox._pytree import Pytree
+from pyrox.samplers.adaptation import Moment
+from pyrox.samplers.kernel import Info, Kernel, State
+from pyrox.typing import Array
+
+
+class Spread(NamedTuple):
+    """Running means and sums of squares (Welford)."""
+
+    count: Array
+    mean: Array
+    squares: Array
+
+
+def _observe(spread: Spread, values: Array) -> Spread:
+    count = spread.count + 1
+    delta = values - spread.mean
+    mean = spread.mean + delta / count
+    return Spread(count, mean, spread.squares + delta * (values - mean))
+
+
+def _choose(condition: Array, new: Spread, old: Spread) -> Spread:
+    return Spread(*(jnp.where(condition, a, b) for a, b in zip(new, old, strict=True)))
+
+
+def _empty(like: Spread) -> Spread:
+    return Spread(*(jnp.zeros_like(x) for x in like))
+
+
+class FixedMetric(Pytree):
+    """A metric that is not adapted."""
+
+    def start(self, kernel: Kernel, state: State) -> tuple[tuple, Kernel]:
+        return (), kernel
+
+    def search(self, mine: tuple, kernel: Kernel, info: Info) -> tuple[tuple, Kernel, Array]:
+        return mine, kernel, jnp.ones((), bool)
+
+    def update(self, mine: tuple, kernel: Kernel, moment: Moment) -> tuple[tuple, Kernel, Array]:
+        return mine, kernel, moment.renewed
+
+
+class FisherDiagonal(Pytree):
+    r"""Diagonal metric from draws and gradients.
+
+    .. math:: m_i^{-1} = \sqrt{\mathrm{var}(q_i) / \mathrm{var}(\partial_i \log p)}
+
+    minimises the Fisher divergence between the posterior and a normal distribution with this covariance; for a
+    normal posterior both variances are exact after a few draws. The estimate is renewed after every transition
+    from the older of two overlapping windows; when the younger one is long enough it takes over. Windows are short
+    in the first 30 % of the warm-up; its last 15 % leave the metric as it is.
+
+    Three things make it robust: it starts from :math:`1 / |\partial_i \log p|`, the first step size is searched for
+    that metric, and only transitions that moved enter the windows.
+
+    References
+    ----------
+    .. [1] Seyboldt, Carlson, Carpenter (2026), Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence,
+       arXiv:2603.18845.
+    """
+
+    early_window: int = 10
+    late_window: int = 80
+    first_use: int = 5
+
+    def start(self, kernel: Kernel, state: State) -> tuple[tuple[Spread, Spread], Kernel]:
+        gradient = jnp.abs(state.gradient)
+        inverse_mass = jnp.where(gradient == 0, 1.0, jnp.clip(1 / gradient, 1e-6, 1e6))
+        zeros = jnp.zeros((2, *gradient.shape), gradient.dtype)
+        empty = Spread(jnp.zeros_like(state.log_density), zeros, zeros)
+        return (empty, empty), kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass))
+
+    def search(self, mine: tuple, kernel: Kernel, info: Info) -> tuple[tuple, Kernel, Array]:
+        return mine, kernel, jnp.ones((), bool)
+
+    def update(
+        self, mine: tuple[Spread, Spread], kernel: Kernel, moment: Moment
+    ) -> tuple[tuple[Spread, Spread], Kernel, Array]:
+        older, younger = mine
+        early_end = jnp.floor(0.3 * moment.num_warmup).astype(jnp.int32)
+        open_ = moment.iteration < jnp.floor(0.85 * moment.num_warmup).astype(jnp.int32)
+        use = open_ & moment.moved
+        pair = jnp.stack([moment.state.position, moment.state.gradient])
+        older, younger = _choose(use, _observe(older, pair), older), _choose(use, _observe(younger, pair), younger)
+        window = jnp.where(moment.iteration < early_end, self.early_window, self.late_window)
+        switch = open_ & (younger.count >= window)
+        older, younger = _choose(switch, younger, older), _choose(switch, _empty(younger), younger)
+        tiny = jnp.finfo(pair.dtype).tiny
+        estimate = jnp.sqrt((older.squares[0] + tiny) / (older.squares[1] + tiny))
+        estimate = jnp.clip(estimate, 1e-20, 1e20)
+        inverse_mass = jnp.where(open_ & (older.count >= self.first_use), estimate, kernel.metric.inverse_mass)
+        kernel = kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass))
+        return (older, younger), kernel, moment.renewed | (moment.iteration == early_end)
+
+
+class WindowState(NamedTuple):
+    """A window in progress."""
+
+    count: Array
+    mean: Array  # (dim,)
+    products: Array  # (dim,), or (dim, dim) for a dense metric
+    size: Array
+    end: Array  # iteration after its last; negative before the first window
+
+
+class WelfordWindows(Pytree):
+    r"""Metric from the variance or covariance of draws, in windows of growing length.
+
+    A first part of the warm-up and its end adapt the step size alone; between them windows double in length, and each
+    ends with the estimate
+
+    .. math:: M^{-1} = \tfrac{n}{n + 5} \hat\Sigma + 10^{-3} \tfrac{5}{n + 5} I
+
+    Dense where the kernel's metric is.
+
+    References
+    ----------
+    .. [1] Stan Development Team, Stan Reference Manual, section on automatic parameter tuning.
+    """
+
+    def start(self, kernel: Kernel, state: State) -> tuple[WindowState, Kernel]:
+        zero, mean = jnp.zeros_like(state.log_density), jnp.zeros_like(state.position)
+        products = jnp.zeros_like(kernel.metric.inverse_mass)
+        return WindowState(zero, mean, products, jnp.int32(0), jnp.int32(-1)), kernel
+
+    def search(self, mine: WindowState, kernel: Kernel, info: Info) -> tuple[WindowState, Kernel, Array]:
+        return mine, kernel, jnp.ones((), bool)
+
+    def update(self, mine: WindowState, kernel: Kernel, moment: Moment) -> tuple[WindowState, Kernel, Array]:
+        first, last, size = _phases(moment.num_warmup)
+        fresh = mine.end < 0
+        size = jnp.where(fresh, size, mine.size)
+        end = jnp.where(fresh, _window_end(first, size, last), mine.end)
+        inside = (moment.iteration >= first) & (moment.iteration < last)
+        closes = inside & (moment.iteration == end - 1)
+        mine = self._add(mine, moment.state.position, inside)._replace(size=size, end=end)
+
+        def close() -> tuple[WindowState, Array]:
+            n = mine.count
+            covariance = n / (n + 5) * mine.products / jnp.maximum(n - 1, 1)
+            identity = 1.0 if covariance.ndim == 1 else jnp.eye(covariance.shape[0], dtype=covariance.dtype)
+            estimate = covariance + 1e-3 * 5 / (n + 5) * identity
+            zeros = (jnp.zeros_like(x) for x in mine[:3])
+            following = WindowState(*zeros, 2 * size, _window_end(end, 2 * size, last))
+            return following, kernel.metric.with_inverse_mass(estimate)
+
+        mine, metric = lax.cond(closes, close, lambda: (mine, kernel.metric))
+        return mine, kernel.replace(metric=metric), moment.renewed | closes
+
+    def _add(self, mine: WindowState, position: Array, inside: Array) -> WindowState:
+        count = mine.count + inside
+        delta = position - mine.mean
+        mean = mine.mean + jnp.where(inside, delta / jnp.maximum(count, 1), 0.0)
+        after = position - mean
+        products = delta * after if mine.products.ndim == 1 else delta[:, None] * after[None, :]
+        return mine._replace(count=count, mean=mean, products=mine.products + jnp.where(inside, products, 0.0))
+
+
+def _phases(num_warmup: Array) -> tuple[Array, Array, Array]:
+    """Give the first iteration of the windows, the one after their last, and the length of the first window."""
+    long_enough = num_warmup >= 75 + 25 + 50
+    first = jnp.where(long_enough, 75, jnp.floor(0.15 * num_warmup)).astype(jnp.int32)
+    final = jnp.where(long_enough, 50, jnp.floor(0.1 * num_warmup)).astype(jnp.int32)
+    last = num_warmup - final
+    return first, last, jnp.where(long_enough, 25, last - first).astype(jnp.int32)
+
+
+def _window_end(begin: Array, size: Array, last: Array) -> Array:
+    """Give the end of a window; the one before too short a rest takes the rest as well."""
+    return jnp.where(begin + 3 * size > last, last, begin + size)
