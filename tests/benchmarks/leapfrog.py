@@ -1,0 +1,82 @@
+"""What a leapfrog of the whole chain costs, beside the bare gradient in a loop, on both paths.
+
+run as: python leapfrog.py [--repeats 7] [PROBLEM ...]
+"""
+
+import argparse
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from problems import PROBLEMS
+
+import pyrox as px
+from pyrox.samplers.compile import _NATIVE_OPTIONS, _as_one_kernel, _lower
+from pyrox.samplers.kernel import Info
+from pyrox.samplers.rewrite import evaluate, rewrite
+from pyrox.target import target_of
+
+STEPS = Info._fields.index("n_steps")
+SECONDS = 0.3
+
+
+def gradient_loops(density, data):
+    """Compile loops of nothing but gradients, the ordinary way and as one kernel."""
+    value_and_grad = jax.value_and_grad(density)
+    traced = rewrite(jax.make_jaxpr(value_and_grad)(jnp.zeros(density.dim), data))
+
+    def loop(gradient):
+        def run(position, data, n):
+            return jax.lax.fori_loop(0, n, lambda _, q: q + 1e-6 * jnp.tanh(gradient(q, data)), position)
+
+        return run
+
+    ordinary = loop(lambda q, d: value_and_grad(q, d)[1])
+    native = _as_one_kernel(loop(lambda q, d: evaluate(traced.jaxpr, traced.consts, [q, *jax.tree.leaves(d)])[1]))
+    shapes = jnp.zeros(density.dim), data, jnp.int32(1)
+    return [_lower(ordinary, *shapes), _lower(native, *shapes, options=_NATIVE_OPTIONS)]
+
+
+def per_call(executable, position, data, n):
+    began = time.perf_counter()
+    jax.block_until_ready(executable(position, data, np.int32(n)))
+    return (time.perf_counter() - began) / n * 1e6
+
+
+def measure(name, repeats):
+    target = target_of(PROBLEMS[name].graph(px))
+    data, density = target.data, target.density
+    program = target.chain_program(data)
+    loops = gradient_loops(density, data)
+    start = density.initial_position(jax.random.key(0), data)
+    n = max(10, int(SECONDS / per_call(loops[0], start, data, 100) * 1e6))
+    rows = []
+    for repeat in range(repeats):
+        row = [per_call(loop, start, data, n) for loop in loops]
+        chain = program.start(np.array([0, repeat], np.uint32), start, 1000, 0.8)
+        seconds, steps = 0.0, 0.0
+        for _ in range(2000 // min(program.buffer, 1000)):
+            began = time.perf_counter()
+            chain, _, stats = program.advance(chain, data, min(program.buffer, 1000))
+            seconds, steps = seconds + time.perf_counter() - began, steps + stats[:, STEPS].sum()
+        rows.append([*row, seconds / steps * 1e6])
+    ordinary, native, chain = (statistics.median(column) for column in zip(*rows, strict=True))
+    return program.native, ordinary, native, chain
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("problems", nargs="*")
+    parser.add_argument("--repeats", type=int, default=7)
+    options = parser.parse_args()
+    print(f"{'microseconds':20s}{'native':>8s}{'gradient':>10s}{'as kernel':>10s}{'leapfrog':>10s}{'ratio':>7s}")
+    for name in options.problems or PROBLEMS:
+        native, ordinary, kernel, chain = measure(name, options.repeats)
+        bare = min(ordinary, kernel)
+        print(f"{name:20s}{native!s:>8s}{ordinary:10.2f}{kernel:10.2f}{chain:10.2f}{chain / bare:7.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
