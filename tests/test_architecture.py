@@ -31,6 +31,7 @@ LAYERS = {
     "pyrox.samplers.collect": "samplers",
     "pyrox.samplers.compile": "samplers",
     "pyrox.samplers.consensus": "samplers",
+    "pyrox.samplers.directions": "samplers",
     "pyrox.samplers.hmc": "samplers",
     "pyrox.samplers.kernel": "samplers",
     "pyrox.samplers.metric_adaptation": "samplers",

@@ -8,6 +8,7 @@ from jax import lax, random
 
 from pyrox.samplers import kernel as kernels
 from pyrox.samplers.adaptation import Adapter, Moment, search_all, start_all, update_all
+from pyrox.samplers.directions import Window, empty_window, estimate, last_renewal, record, schedule_next
 from pyrox.samplers.kernel import Info, Kernel, State, ValueAndGrad
 from pyrox.samplers.recipe import Recipe
 from pyrox.typing import Array
@@ -19,6 +20,7 @@ class Phase(IntEnum):
     EVALUATE = 0  # log-density and gradient at the start
     SEARCH = 1  # a leapfrog from the start, to find the first step size
     TRANSITION = 2  # warm-up or draw
+    RENEW = 3  # nothing: ``renew`` comes first
 
 
 class ChainState(NamedTuple):
@@ -33,6 +35,7 @@ class ChainState(NamedTuple):
     state: State
     kernel: Kernel
     adapters: tuple
+    window: Window
 
 
 def start(key: Array, position: Array, num_warmup: int, target_accept: float, recipe: Recipe) -> ChainState:
@@ -63,6 +66,7 @@ def start(key: Array, position: Array, num_warmup: int, target_accept: float, re
         state=state,
         kernel=kernel,
         adapters=adapters,
+        window=empty_window(recipe.window, position),
     )
 
 
@@ -77,7 +81,8 @@ def advance(
         Where the chain is.
     n
         Number of transitions, at most ``buffer``. Evaluation of the start and the search for the first step size are
-        made on the way and do not count; with ``n = 0`` only the start is evaluated.
+        made on the way and do not count; with ``n = 0`` only the start is evaluated. A chain whose metric is due to be
+        renewed makes none until ``renew`` has done it.
     value_and_grad
         Log-density and gradient of a position.
     recipe
@@ -87,7 +92,8 @@ def advance(
 
     Returns
     -------
-    The chain; positions ``(buffer, dim)``; statistics ``(buffer, len(Info._fields))``: the first ``n`` rows count.
+    The chain; positions ``(buffer, dim)``; statistics ``(buffer, len(Info._fields))``: as many rows count as the
+    iteration has grown.
     """
     dim, dtype = chain.state.position.shape[0], chain.state.position.dtype
     draws, stats = jnp.zeros((buffer, dim), dtype), jnp.zeros((buffer, len(Info._fields)), dtype)
@@ -95,7 +101,7 @@ def advance(
 
     def goes_on(carry: tuple) -> Array:
         chain, made, _, _ = carry
-        return (made < n) | (chain.phase == Phase.EVALUATE)
+        return ((made < n) & (chain.phase != Phase.RENEW)) | (chain.phase == Phase.EVALUATE)
 
     def iterate(carry: tuple) -> tuple:
         chain, made, draws, stats = carry
@@ -117,23 +123,56 @@ def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], value_and_grad: V
     depth = jnp.where(moving, chain.max_tree_depth, 1)
     new, info = chain.kernel.step(key, chain.state, value_and_grad, depth)
 
-    def evaluated() -> ChainState:
-        mine, kernel = start_all(adapters, chain.kernel, new)
-        return chain._replace(phase=jnp.int32(Phase.SEARCH), state=new, kernel=kernel, adapters=mine)
+    moved = new.log_density != chain.state.log_density
 
-    def searched() -> ChainState:
+    def evaluated() -> tuple:
+        mine, kernel = start_all(adapters, chain.kernel, new)
+        return jnp.int32(Phase.SEARCH), chain.iteration, new, kernel, mine
+
+    def searched() -> tuple:
         mine, kernel, settled = search_all(adapters, chain.adapters, chain.kernel, info)
         phase = jnp.where(settled, Phase.TRANSITION, Phase.SEARCH).astype(jnp.int32)
-        return chain._replace(phase=phase, kernel=kernel, adapters=mine)
+        return phase, chain.iteration, chain.state, kernel, mine
 
-    def warmed_up() -> ChainState:
-        moved = new.log_density != chain.state.log_density
+    def warmed_up() -> tuple:
         moment = Moment(chain.iteration, chain.num_warmup, new, info, moved, renewed=jnp.zeros((), bool))
         mine, kernel = update_all(adapters, chain.adapters, chain.kernel, moment)
-        return chain._replace(iteration=chain.iteration + 1, state=new, kernel=kernel, adapters=mine)
+        return chain.phase, chain.iteration + 1, new, kernel, mine
 
-    def drawn() -> ChainState:
-        return chain._replace(iteration=chain.iteration + 1, state=new)
+    def drawn() -> tuple:
+        return chain.phase, chain.iteration + 1, new, chain.kernel, chain.adapters
 
-    done = chain.phase + (moving & (chain.iteration >= chain.num_warmup))
-    return lax.switch(done, (evaluated, searched, warmed_up, drawn)), info
+    warming = moving & (chain.iteration < chain.num_warmup)
+    done = chain.phase + (moving & ~warming)
+    phase, iteration, state, kernel, mine = lax.switch(done, (evaluated, searched, warmed_up, drawn))
+    chain = chain._replace(phase=phase, iteration=iteration, state=state, kernel=kernel, adapters=mine)
+    # Not inside the branches, which would copy the window.
+    return _look_ahead(chain, warming, moved), info
+
+
+def _look_ahead(chain: ChainState, warming: Array, moved: Array) -> ChainState:
+    """Keep what directions are learnt from, and pause where the metric is due to be renewed."""
+    if not chain.window.draws.shape[0]:
+        return chain
+    window = record(chain.window, chain.state, warming & moved)
+    due = warming & (chain.iteration == window.renewal) & (chain.iteration <= last_renewal(chain.num_warmup))
+    return chain._replace(window=window, phase=jnp.where(due, Phase.RENEW, chain.phase).astype(jnp.int32))
+
+
+def renew(chain: ChainState, recipe: Recipe) -> ChainState:
+    """Renew the metric of a chain that has paused for it; a step size is searched for it next."""
+    metric = chain.kernel.metric.with_directions(*estimate(chain.window))
+    adapters, kernel = start_all(recipe.adapters(chain.target_accept), chain.kernel, chain.state)
+    return chain._replace(
+        phase=jnp.int32(Phase.SEARCH),
+        kernel=kernel.replace(metric=metric),
+        adapters=adapters,
+        window=schedule_next(chain.window, chain.num_warmup),
+    )
+
+
+def renew_if_due(chain: ChainState, recipe: Recipe) -> ChainState:
+    """Renew the metric if the chain has paused for it, inside any traced function."""
+    if not recipe.window:
+        return chain
+    return lax.cond(chain.phase == Phase.RENEW, lambda: renew(chain, recipe), lambda: chain)

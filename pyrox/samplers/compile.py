@@ -18,6 +18,7 @@ from jax.extend import core
 
 from pyrox.samplers import chain as chains
 from pyrox.samplers.chain import ChainState, Phase
+from pyrox.samplers.directions import FIRST_RENEWAL
 from pyrox.samplers.recipe import STANDARD, Recipe
 from pyrox.samplers.rewrite import equations, evaluate, inner_jaxprs, rewrite, unsupported
 from pyrox.typing import Array, Tree
@@ -96,6 +97,7 @@ class ChainProgram:
                 self.obstacles = [str(error).splitlines()[0][:200]]
         if not self.native:
             self._executable = self._compile(rewrite(traced, {}), shapes, native=False)
+        self._renew = self._compile_renewal() if recipe.window else None
 
     def _start(self, key: Array, position: Array) -> ChainState:
         return chains.start(key, position, 0, 0.8, self.recipe)
@@ -132,6 +134,14 @@ class ChainProgram:
         shapes = template, leaves, n
         return _kept(key, lambda: _lower(program, *shapes, options=options, heartbeat=self._heartbeat))
 
+    def _compile_renewal(self) -> Any:
+        def renew(chain: ChainState) -> ChainState:
+            return chains.renew(chain, self.recipe)
+
+        if self.lanes is not None:
+            renew = jax.vmap(renew)
+        return compile_function(renew, jax.tree.map(self._with_lanes, self._template))
+
     def start(self, key: Array, position: Array, num_warmup: int, target_accept: float) -> ChainState:
         """Set up one chain on the host, without running anything; see ``chain.start``."""
         blank = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self._template)
@@ -145,6 +155,7 @@ class ChainProgram:
                 log_density=np.full_like(blank.state.log_density, np.nan),
             ),
             kernel=self._kernel,
+            window=blank.window._replace(renewal=np.full_like(blank.window.renewal, FIRST_RENEWAL)),
         )
 
     def advance(self, chain: ChainState, data: Tree, n: int) -> tuple[ChainState, np.ndarray, np.ndarray]:
@@ -152,8 +163,19 @@ class ChainProgram:
 
         Blocks without holding the interpreter, so that threads run side by side.
         """
-        chain, draws, stats = jax.block_until_ready(self._executable(chain, jax.tree.leaves(data), np.int32(n)))
-        return chain, np.asarray(draws)[..., :n, :], np.asarray(stats)[..., :n, :]
+        leaves, pieces, made = jax.tree.leaves(data), [], 0
+        while not pieces or made < n:
+            before = chain.iteration
+            if self._renew is not None and np.all(chain.phase == Phase.RENEW):
+                chain = jax.block_until_ready(self._renew(chain))
+            chain, draws, stats = jax.block_until_ready(self._executable(chain, leaves, np.int32(n - made)))
+            # Chains side by side pause at the same iteration.
+            rows = int(np.max(np.asarray(chain.iteration) - np.asarray(before)))
+            pieces.append((np.asarray(draws)[..., :rows, :], np.asarray(stats)[..., :rows, :]))
+            made += rows
+        if len(pieces) == 1:
+            return chain, *pieces[0]
+        return chain, *(np.concatenate(part, axis=-2) for part in zip(*pieces, strict=True))
 
 
 def stack(chains: list[ChainState]) -> ChainState:

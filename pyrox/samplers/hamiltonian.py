@@ -12,7 +12,6 @@ from pyrox.model import init_to_uniform
 from pyrox.samplers import chain as chains
 from pyrox.samplers.chain import ChainState
 from pyrox.samplers.kernel import Info
-from pyrox.samplers.metrics import CustomMetric
 from pyrox.samplers.recipe import Recipe
 from pyrox.samplers.source import ModelSource, PotentialSource, Source, as_typed_key
 from pyrox.typing import Array, Key, Tree
@@ -106,6 +105,9 @@ class HMC:
         Time that a trajectory lasts.
     init_strategy
         Function of a message that gives the start of a site.
+    adaptation
+        How the mass matrix is learnt: ``"diag"`` (the default), ``"low_rank"`` or ``"dense"`` from draws and gradients,
+        ``"stan"`` (diagonal) from draws in growing windows. ``dense_mass=True`` is short for ``"dense"``.
 
     Examples
     --------
@@ -131,15 +133,15 @@ class HMC:
         target_accept_prob: float = 0.8,
         trajectory_length: float | None = 2 * math.pi,
         init_strategy: Callable = init_to_uniform(),  # noqa: B008 - the documented default, which has no state
+        adaptation: str | None = None,
     ) -> None:
         if (model is None) == (potential_fn is None):
             raise ModelError(f"{type(self).__name__} takes either a model or a potential_fn")
         self.model, self.potential_fn = model, potential_fn
         self.target_accept_prob, self.init_strategy = float(target_accept_prob), init_strategy
-        learnt = None if not adapt_mass_matrix else "welford" if dense_mass else "fisher"
+        learnt = None if not adapt_mass_matrix else adaptation or ("dense" if dense_mass else "diag")
         self.recipe = Recipe(
             algorithm=self._algorithm,
-            dense=bool(dense_mass),
             adaptation=learnt,
             adapt_step_size=bool(adapt_step_size),
             step_size=float(step_size),
@@ -209,6 +211,7 @@ class HMC:
 
     def _advance(self, source: Source, chain: ChainState, n: int) -> tuple:
         value_and_grad = jax.value_and_grad(lambda position: source.log_density(position, source.data))
+        chain = chains.renew_if_due(chain, self.recipe)
         return chains.advance(chain, jnp.int32(n), value_and_grad=value_and_grad, recipe=self.recipe, buffer=1)
 
 
@@ -223,7 +226,7 @@ class NUTS(HMC):
         Without effect.
     max_tree_depth
         Most doublings of a trajectory.
-    init_strategy
+    init_strategy, adaptation
         See ``HMC``.
 
     Examples
@@ -255,18 +258,17 @@ class NUTS(HMC):
         trajectory_length: float | None = None,
         max_tree_depth: int = 10,
         init_strategy: Callable = init_to_uniform(),  # noqa: B008
+        adaptation: str | None = None,
     ) -> None:
         HMC.__init__(
             self, model, potential_fn, kinetic_fn, step_size, adapt_step_size, adapt_mass_matrix, dense_mass,
-            target_accept_prob, trajectory_length, init_strategy,
+            target_accept_prob, trajectory_length, init_strategy, adaptation,
         )  # fmt: skip
         self.recipe = self.recipe.with_depth(max_tree_depth)
 
 
 def _as_state(source: Source, chain: ChainState, info: Info, mean_accept_prob: Array) -> HMCState:
-    metric = chain.kernel.metric.base if isinstance(chain.kernel.metric, CustomMetric) else chain.kernel.metric
-    inverse = metric.inverse_mass
-    root = jnp.sqrt(1 / inverse) if inverse.ndim == 1 else metric.mass_sqrt
+    metric = chain.kernel.metric
     return HMCState(
         i=chain.iteration,
         z=source.unravel(chain.state.position),
@@ -277,7 +279,7 @@ def _as_state(source: Source, chain: ChainState, info: Info, mean_accept_prob: A
         accept_prob=info.acceptance_rate,
         mean_accept_prob=mean_accept_prob,
         diverging=info.diverging.astype(bool),
-        adapt_state=AdaptState(chain.kernel.step_size, inverse, root, chain),
+        adapt_state=AdaptState(chain.kernel.step_size, metric.inverse_mass, metric.mass_sqrt, chain),
         rng_key=chain.key,
     )
 

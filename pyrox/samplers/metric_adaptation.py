@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 
 from pyrox._pytree import Pytree
 from pyrox.samplers.adaptation import Moment
@@ -47,6 +46,24 @@ class FixedMetric(Pytree):
         return mine, kernel, moment.renewed
 
 
+class FirstScales(Pytree):
+    r"""A metric that starts from :math:`m_i^{-1} = 1 / |\partial_i \log p|` and is not adapted here."""
+
+    def start(self, kernel: Kernel, state: State) -> tuple[tuple, Kernel]:
+        return (), kernel.replace(metric=kernel.metric.with_inverse_mass(_first_inverse_mass(state.gradient)))
+
+    def search(self, mine: tuple, kernel: Kernel, info: Info) -> tuple[tuple, Kernel, Array]:
+        return mine, kernel, jnp.ones((), bool)
+
+    def update(self, mine: tuple, kernel: Kernel, moment: Moment) -> tuple[tuple, Kernel, Array]:
+        return mine, kernel, moment.renewed
+
+
+def _first_inverse_mass(gradient: Array) -> Array:
+    size = jnp.abs(gradient)
+    return jnp.where(size == 0, 1.0, jnp.clip(1 / size, 1e-6, 1e6))
+
+
 class FisherDiagonal(Pytree):
     r"""Diagonal metric from draws and gradients.
 
@@ -71,9 +88,8 @@ class FisherDiagonal(Pytree):
     first_use: int = 5
 
     def start(self, kernel: Kernel, state: State) -> tuple[tuple[Spread, Spread], Kernel]:
-        gradient = jnp.abs(state.gradient)
-        inverse_mass = jnp.where(gradient == 0, 1.0, jnp.clip(1 / gradient, 1e-6, 1e6))
-        zeros = jnp.zeros((2, *gradient.shape), gradient.dtype)
+        inverse_mass = _first_inverse_mass(state.gradient)
+        zeros = jnp.zeros((2, *state.gradient.shape), state.gradient.dtype)
         empty = Spread(jnp.zeros_like(state.log_density), zeros, zeros)
         return (empty, empty), kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass))
 
@@ -103,22 +119,18 @@ class FisherDiagonal(Pytree):
 class WindowState(NamedTuple):
     """A window in progress."""
 
-    count: Array
-    mean: Array  # (dim,)
-    products: Array  # (dim,), or (dim, dim) for a dense metric
+    spread: Spread
     size: Array
     end: Array  # iteration after its last; negative before the first window
 
 
 class WelfordWindows(Pytree):
-    r"""Metric from the variance or covariance of draws, in windows of growing length.
+    r"""Diagonal metric from the variance of draws, in windows of growing length.
 
     A first part of the warm-up and its end adapt the step size alone; between them windows double in length, and each
     ends with the estimate
 
-    .. math:: M^{-1} = \tfrac{n}{n + 5} \hat\Sigma + 10^{-3} \tfrac{5}{n + 5} I
-
-    Dense where the kernel's metric is.
+    .. math:: m_i^{-1} = \tfrac{n}{n + 5} \mathrm{var}(q_i) + 10^{-3} \tfrac{5}{n + 5}
 
     References
     ----------
@@ -126,9 +138,9 @@ class WelfordWindows(Pytree):
     """
 
     def start(self, kernel: Kernel, state: State) -> tuple[WindowState, Kernel]:
-        zero, mean = jnp.zeros_like(state.log_density), jnp.zeros_like(state.position)
-        products = jnp.zeros_like(kernel.metric.inverse_mass)
-        return WindowState(zero, mean, products, jnp.int32(0), jnp.int32(-1)), kernel
+        zeros = jnp.zeros_like(state.position)
+        empty = Spread(jnp.zeros_like(state.log_density), zeros, zeros)
+        return WindowState(empty, jnp.int32(0), jnp.int32(-1)), kernel
 
     def search(self, mine: WindowState, kernel: Kernel, info: Info) -> tuple[WindowState, Kernel, Array]:
         return mine, kernel, jnp.ones((), bool)
@@ -140,27 +152,16 @@ class WelfordWindows(Pytree):
         end = jnp.where(fresh, _window_end(first, size, last), mine.end)
         inside = (moment.iteration >= first) & (moment.iteration < last)
         closes = inside & (moment.iteration == end - 1)
-        mine = self._add(mine, moment.state.position, inside)._replace(size=size, end=end)
-
-        def close() -> tuple[WindowState, Array]:
-            n = mine.count
-            covariance = n / (n + 5) * mine.products / jnp.maximum(n - 1, 1)
-            identity = 1.0 if covariance.ndim == 1 else jnp.eye(covariance.shape[0], dtype=covariance.dtype)
-            estimate = covariance + 1e-3 * 5 / (n + 5) * identity
-            zeros = (jnp.zeros_like(x) for x in mine[:3])
-            following = WindowState(*zeros, 2 * size, _window_end(end, 2 * size, last))
-            return following, kernel.metric.with_inverse_mass(estimate)
-
-        mine, metric = lax.cond(closes, close, lambda: (mine, kernel.metric))
-        return mine, kernel.replace(metric=metric), moment.renewed | closes
-
-    def _add(self, mine: WindowState, position: Array, inside: Array) -> WindowState:
-        count = mine.count + inside
-        delta = position - mine.mean
-        mean = mine.mean + jnp.where(inside, delta / jnp.maximum(count, 1), 0.0)
-        after = position - mean
-        products = delta * after if mine.products.ndim == 1 else delta[:, None] * after[None, :]
-        return mine._replace(count=count, mean=mean, products=mine.products + jnp.where(inside, products, 0.0))
+        spread = _choose(inside, _observe(mine.spread, moment.state.position), mine.spread)
+        n = spread.count
+        estimate = n / (n + 5) * spread.squares / jnp.maximum(n - 1, 1) + 1e-3 * 5 / (n + 5)
+        inverse_mass = jnp.where(closes, estimate, kernel.metric.inverse_mass)
+        mine = WindowState(
+            spread=_choose(closes, _empty(spread), spread),
+            size=jnp.where(closes, 2 * size, size),
+            end=jnp.where(closes, _window_end(end, 2 * size, last), end),
+        )
+        return mine, kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass)), moment.renewed | closes
 
 
 def _phases(num_warmup: Array) -> tuple[Array, Array, Array]:

@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from pyrox._pytree import Pytree, static
 from pyrox.typing import Array, Key
+
+# Most directions that a metric of low rank keeps.
+MAX_RANK = 50
 
 
 class DiagonalMetric(Pytree):
@@ -20,6 +22,11 @@ class DiagonalMetric(Pytree):
     """
 
     inverse_mass: Array
+
+    @property
+    def mass_sqrt(self) -> Array:
+        """Diagonal of the square root of the mass matrix, shape ``(dim,)``."""
+        return 1 / jnp.sqrt(self.inverse_mass)
 
     @staticmethod
     def unit(position: Array) -> "DiagonalMetric":
@@ -65,9 +72,13 @@ class DenseMetric(Pytree):
         return DenseMetric(identity, identity)
 
     def with_inverse_mass(self, inverse_mass: Array) -> "DenseMetric":
-        """Give the metric of another inverse mass."""
-        # With M^-1 = L L^T, the mass matrix is L^-T L^-1.
-        return DenseMetric(inverse_mass, invert_lower(cholesky(inverse_mass)).T)
+        """Give the metric of another inverse mass, of which only the diagonal is given."""
+        return DenseMetric(jnp.diag(inverse_mass), jnp.diag(jnp.sqrt(1 / inverse_mass)))
+
+    def with_directions(self, scale: Array, directions: Array, stretch: Array) -> "DenseMetric":
+        """Give the metric of an inverse mass in factors; see ``LowRankMetric``."""
+        inverse_mass = scale[:, None] * _stretched(directions, stretch) * scale
+        return DenseMetric(inverse_mass, _stretched(directions, stretch**-0.5) / scale[:, None])
 
     def sample_momentum(self, key: Key) -> Array:
         """Draw from the normal distribution with the mass matrix as covariance."""
@@ -82,6 +93,73 @@ class DenseMetric(Pytree):
         return 0.5 * jnp.vdot(momentum, self.velocity(momentum))
 
 
+class LowRankMetric(Pytree):
+    r"""Kinetic energy :math:`\tfrac12 p^T M^{-1} p` with :math:`M^{-1} = S (I + U (\Lambda - I) U^T) S`.
+
+    Parameters
+    ----------
+    scale
+        Diagonal of S, shape ``(dim,)``.
+    directions
+        Orthonormal columns U, shape ``(dim, rank)``.
+    stretch
+        Diagonal of :math:`\Lambda`, shape ``(rank,)``: how much longer than the scale the position varies along
+        each direction, squared.
+    """
+
+    scale: Array
+    directions: Array
+    stretch: Array
+
+    @staticmethod
+    def unit(position: Array) -> "LowRankMetric":
+        """Give the metric with the identity as mass matrix."""
+        rank = min(position.shape[0], MAX_RANK)
+        directions = jnp.eye(position.shape[0], rank, dtype=position.dtype)
+        return LowRankMetric(jnp.ones_like(position), directions, jnp.ones(rank, position.dtype))
+
+    @property
+    def inverse_mass(self) -> Array:
+        """Inverse mass matrix, shape ``(dim, dim)``."""
+        return self.scale[:, None] * _stretched(self.directions, self.stretch) * self.scale
+
+    @property
+    def mass_sqrt(self) -> Array:
+        """A matrix S with :math:`S S^T = M`, shape ``(dim, dim)``."""
+        return _stretched(self.directions, self.stretch**-0.5) / self.scale[:, None]
+
+    def with_inverse_mass(self, inverse_mass: Array) -> "LowRankMetric":
+        """Give the metric of another inverse mass, of which only the diagonal is given."""
+        return LowRankMetric(jnp.sqrt(inverse_mass), self.directions, jnp.ones_like(self.stretch))
+
+    def with_directions(self, scale: Array, directions: Array, stretch: Array) -> "LowRankMetric":
+        """Give the metric of an inverse mass in factors, of which those that matter most are kept."""
+        # Equal relative errors along a direction, too long or too short, cost a trajectory about the same.
+        kept = jnp.argsort(-jnp.abs(jnp.log(stretch)))[: self.stretch.shape[0]]
+        return LowRankMetric(scale, directions[:, kept], stretch[kept])
+
+    def sample_momentum(self, key: Key) -> Array:
+        """Draw from the normal distribution with the mass matrix as covariance."""
+        noise = jax.random.normal(key, self.scale.shape, self.scale.dtype)
+        return self._stretch(noise, self.stretch**-0.5) / self.scale
+
+    def velocity(self, momentum: Array) -> Array:
+        """Give the change of the position per unit of time."""
+        return self.scale * self._stretch(self.scale * momentum, self.stretch)
+
+    def kinetic_energy(self, momentum: Array) -> Array:
+        """Give half the squared length of a momentum."""
+        return 0.5 * jnp.vdot(momentum, self.velocity(momentum))
+
+    def _stretch(self, vector: Array, factors: Array) -> Array:
+        return vector + self.directions @ ((factors - 1) * (self.directions.T @ vector))
+
+
+def _stretched(directions: Array, factors: Array) -> Array:
+    identity = jnp.eye(directions.shape[0], dtype=directions.dtype)
+    return identity + (directions * (factors - 1)) @ directions.T
+
+
 class CustomMetric(Pytree):
     """A kinetic energy of the user's own, with momenta drawn as for the metric inside.
 
@@ -93,7 +171,7 @@ class CustomMetric(Pytree):
         Function of the inverse mass and a momentum; its gradient is the velocity.
     """
 
-    base: DiagonalMetric | DenseMetric
+    base: DiagonalMetric | DenseMetric | LowRankMetric
     kinetic_fn: Callable = static()
 
     @property
@@ -101,9 +179,18 @@ class CustomMetric(Pytree):
         """Inverse mass of the metric inside."""
         return self.base.inverse_mass
 
+    @property
+    def mass_sqrt(self) -> Array:
+        """Square root of the mass of the metric inside."""
+        return self.base.mass_sqrt
+
     def with_inverse_mass(self, inverse_mass: Array) -> "CustomMetric":
         """Give the metric of another inverse mass."""
         return CustomMetric(self.base.with_inverse_mass(inverse_mass), self.kinetic_fn)
+
+    def with_directions(self, scale: Array, directions: Array, stretch: Array) -> "CustomMetric":
+        """Give the metric of an inverse mass in factors; see ``LowRankMetric``."""
+        return CustomMetric(self.base.with_directions(scale, directions, stretch), self.kinetic_fn)
 
     def sample_momentum(self, key: Key) -> Array:
         """Draw from the normal distribution with the mass matrix as covariance."""
@@ -118,35 +205,4 @@ class CustomMetric(Pytree):
         return self.kinetic_fn(self.base.inverse_mass, momentum)
 
 
-Metric = DiagonalMetric | DenseMetric | CustomMetric
-
-
-def cholesky(matrix: Array) -> Array:
-    """Factor a positive definite matrix by columns.
-
-    Products with vectors only: LAPACK cannot be called from inside a native kernel, and once in a hundred
-    transitions the speed of the loop is enough.
-    """
-    rows = jnp.arange(matrix.shape[0])
-
-    def column(j: Array, lower: Array) -> Array:
-        rest = lax.dynamic_index_in_dim(matrix, j, 1, keepdims=False)
-        rest = rest - lower @ lax.dynamic_index_in_dim(lower, j, 0, keepdims=False)
-        pivot = jnp.sqrt(lax.dynamic_index_in_dim(rest, j, keepdims=False))
-        return lax.dynamic_update_index_in_dim(lower, jnp.where(rows >= j, rest / pivot, 0.0), j, 1)
-
-    return lax.fori_loop(0, matrix.shape[0], column, jnp.zeros_like(matrix))
-
-
-def invert_lower(lower: Array) -> Array:
-    """Invert a lower triangular matrix by rows."""
-    identity = jnp.eye(lower.shape[0], dtype=lower.dtype)
-
-    def row(i: Array, inverse: Array) -> Array:
-        own = lax.dynamic_index_in_dim(lower, i, 0, keepdims=False)
-        pivot = lax.dynamic_index_in_dim(own, i, keepdims=False)
-        # Rows from i on are still zero, so that only those above count.
-        new = (lax.dynamic_index_in_dim(identity, i, 0, keepdims=False) - own @ inverse) / pivot
-        return lax.dynamic_update_index_in_dim(inverse, new, i, 0)
-
-    return lax.fori_loop(0, lower.shape[0], row, jnp.zeros_like(lower))
+Metric = DiagonalMetric | DenseMetric | LowRankMetric | CustomMetric

@@ -17,7 +17,8 @@ _BATCH = 1024
 class PositionMap:
     """A function of a position, compiled once for any number of them.
 
-    Memory stays bounded by a batch, and runs of other lengths compile nothing.
+    Memory stays bounded by a batch, and runs of other lengths compile nothing. A draw always takes the same place in
+    a batch, so that its values are the same to the last bit, however many are turned at a time.
 
     Parameters
     ----------
@@ -33,17 +34,21 @@ class PositionMap:
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), data)
         position = jax.ShapeDtypeStruct((dim,), jnp.zeros(()).dtype)
         numbers = sum(x.size for x in jax.tree.leaves(jax.eval_shape(function, position, shapes)))
-        self._batch = int(np.clip(_BATCH_NUMBERS // max(numbers, 1), 1, _BATCH))
+        self._batch = int(np.clip(2 ** int(np.log2(_BATCH_NUMBERS / max(numbers, 1))), 1, _BATCH))
         positions = jax.ShapeDtypeStruct((self._batch, dim), position.dtype)
         self._executable = compile_function(jax.vmap(function, in_axes=(0, None)), positions, shapes)
 
-    def __call__(self, positions: np.ndarray, data: Tree) -> dict[str, np.ndarray]:
-        """Give the values, with the leading axes of positions ``(chain, draw, dim)``."""
-        flat = positions.reshape(-1, positions.shape[-1])
+    def __call__(self, positions: np.ndarray, data: Tree, first: int = 0) -> dict[str, np.ndarray]:
+        """Give the values, with the leading axes of positions ``(chain, draw, dim)``; ``first`` numbers the first draw."""
+        chains = [self._turn(chain, data, first % self._batch) for chain in positions]
+        return {name: np.stack([chain[name] for chain in chains]) for name in chains[0]}
+
+    def _turn(self, positions: np.ndarray, data: Tree, ahead: int) -> dict[str, np.ndarray]:
+        padded = np.concatenate([np.zeros((ahead, positions.shape[-1]), positions.dtype), positions])
         pieces = []
-        for begin in range(0, max(len(flat), 1), self._batch):
-            piece = flat[begin : begin + self._batch]
-            padded = np.concatenate([piece, np.zeros((self._batch - len(piece), flat.shape[-1]), flat.dtype)])
-            pieces.append({name: np.asarray(x)[: len(piece)] for name, x in self._executable(padded, data).items()})
-        joined = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-        return {name: x.reshape(*positions.shape[:-1], *x.shape[1:]) for name, x in joined.items()}
+        for begin in range(0, max(len(padded), 1), self._batch):
+            piece = padded[begin : begin + self._batch]
+            filling = np.zeros((self._batch - len(piece), padded.shape[-1]), padded.dtype)
+            values = self._executable(np.concatenate([piece, filling]), data)
+            pieces.append({name: np.asarray(x)[: len(piece)] for name, x in values.items()})
+        return {name: np.concatenate([piece[name] for piece in pieces])[ahead:] for name in pieces[0]}

@@ -3,16 +3,48 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from pyrox.samplers.adaptation import Adapter, DualAveraging, FixedStepSize
+from pyrox.samplers.directions import WINDOW
 from pyrox.samplers.hmc import HMCKernel
 from pyrox.samplers.kernel import Kernel
-from pyrox.samplers.metric_adaptation import FisherDiagonal, FixedMetric, WelfordWindows
-from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric
+from pyrox.samplers.metric_adaptation import FirstScales, FisherDiagonal, FixedMetric, WelfordWindows
+from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric, LowRankMetric, Metric
 from pyrox.samplers.nuts import NUTSKernel
 from pyrox.typing import Array, ArrayLike
+
+
+class Adaptation(NamedTuple):
+    """A way to learn the metric.
+
+    Attributes
+    ----------
+    metric
+        Its kind of metric.
+    adapter
+        What learns along the way.
+    directions
+        Whether directions are learnt as well, from a window of draws and gradients; see ``directions.py``.
+    num_warmup
+        Iterations of warm-up that suffice.
+    """
+
+    metric: type[Metric]
+    adapter: type[Adapter]
+    directions: bool
+    num_warmup: int
+
+
+ADAPTATIONS: dict[str, Adaptation] = {
+    "diag": Adaptation(DiagonalMetric, FisherDiagonal, directions=False, num_warmup=500),
+    "low_rank": Adaptation(LowRankMetric, FirstScales, directions=True, num_warmup=800),
+    "dense": Adaptation(DenseMetric, FirstScales, directions=True, num_warmup=800),
+    "stan": Adaptation(DiagonalMetric, WelfordWindows, directions=False, num_warmup=1000),
+}
+_FIXED = Adaptation(DiagonalMetric, FixedMetric, directions=False, num_warmup=500)
 
 
 @dataclass(frozen=True)
@@ -23,11 +55,8 @@ class Recipe:
     ----------
     algorithm
         ``"nuts"`` or ``"hmc"``.
-    dense
-        Whether the mass matrix is dense.
     adaptation
-        How the metric is learnt: ``"fisher"`` (draws and gradients; diagonal only), ``"welford"`` (draws, in growing
-        windows) or None.
+        How the metric is learnt, one of ``ADAPTATIONS``; None leaves it the identity.
     adapt_step_size
         Whether the step size is learnt.
     step_size
@@ -41,13 +70,25 @@ class Recipe:
     """
 
     algorithm: str = "nuts"
-    dense: bool = False
-    adaptation: str | None = "fisher"
+    adaptation: str | None = "diag"
     adapt_step_size: bool = True
     step_size: float = 0.1
     trajectory_length: float = 2 * math.pi
     max_tree_depth: int = 10
     kinetic_fn: Callable | None = None
+
+    def __post_init__(self) -> None:
+        if self.adaptation is not None and self.adaptation not in ADAPTATIONS:
+            raise ValueError(f"adaptation is one of {', '.join(map(repr, ADAPTATIONS))}, not {self.adaptation!r}")
+
+    @property
+    def _adaptation(self) -> Adaptation:
+        return _FIXED if self.adaptation is None else ADAPTATIONS[self.adaptation]
+
+    @property
+    def window(self) -> int:
+        """Number of draws, with their gradients, that a chain keeps to learn directions from."""
+        return WINDOW if self._adaptation.directions else 0
 
     def with_depth(self, max_tree_depth: int) -> "Recipe":
         """Give the recipe with another limit of doublings."""
@@ -55,7 +96,7 @@ class Recipe:
 
     def kernel(self, position: Array) -> Kernel:
         """Make the kernel before it has learnt anything."""
-        metric = (DenseMetric if self.dense else DiagonalMetric).unit(position)
+        metric = self._adaptation.metric.unit(position)
         if self.kinetic_fn is not None:
             metric = CustomMetric(metric, self.kinetic_fn)
         one = jnp.ones((), position.dtype)
@@ -65,7 +106,7 @@ class Recipe:
 
     def adapters(self, target_accept: ArrayLike) -> tuple[Adapter, ...]:
         """Give what a chain learns: its metric, then the step size for it."""
-        metric = {"fisher": FisherDiagonal, "welford": WelfordWindows, None: FixedMetric}[self.adaptation]()
+        metric = self._adaptation.adapter()
         if self.adapt_step_size:
             return metric, DualAveraging(target_accept, self.step_size)
         return metric, FixedStepSize(self.step_size)

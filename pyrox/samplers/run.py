@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -14,10 +15,61 @@ from pyrox.typing import Array, Key, Tree
 _INTEGER = frozenset({"tree_depth", "n_steps"})
 _BOOLEAN = frozenset({"diverging", "reached_max_treedepth"})
 _COLUMN = {name: i for i, name in enumerate(Info._fields)}
+# Progress is shown of so many iterations.
+_RECENT = 100
+
+
+class Sink(Protocol):
+    """Where a chain's draws go."""
+
+    def add(self, begin: int, draws: np.ndarray, stats: np.ndarray, chain: ChainState) -> None:
+        """Take the transitions from number ``begin`` on, and where the chain is after them."""
+        ...
+
+
+class Memory:
+    """Keep what a chain draws, from the iteration where it begins to the end.
+
+    Parameters
+    ----------
+    lanes
+        Leading axes of positions: ``()``, or ``(chains,)`` where all chains advance side by side.
+    dim, dtype
+        Length and type of a position.
+    begin, end
+        First iteration, and the one after the last.
+    skipped
+        Iterations before this one leave statistics only.
+    """
+
+    def __init__(self, lanes: tuple[int, ...], dim: int, dtype: Any, *, begin: int, end: int, skipped: int) -> None:
+        self._begin, self._first = begin, max(begin, skipped)
+        self._positions = np.empty((*lanes, max(end - self._first, 0), dim), dtype)
+        self._stats = np.empty((*lanes, max(end - begin, 0), len(Info._fields)), dtype)
+        self._end = begin
+
+    def add(self, begin: int, draws: np.ndarray, stats: np.ndarray, chain: ChainState) -> None:
+        """Take some transitions."""
+        end = begin + stats.shape[-2]
+        self._stats[..., begin - self._begin : end - self._begin, :] = stats
+        first = max(begin, self._first)
+        if end > first:
+            self._positions[..., first - self._first : end - self._first, :] = draws[..., first - begin :, :]
+        self._end = end
+
+    def positions(self) -> np.ndarray:
+        """Give the positions so far, shape ``(chain, iteration, dim)``."""
+        kept = self._positions[..., : max(self._end - self._first, 0), :]
+        return kept if kept.ndim == 3 else kept[None]
+
+    def stats(self) -> np.ndarray:
+        """Give the statistics so far, shape ``(chain, iteration, statistic)``."""
+        kept = self._stats[..., : self._end - self._begin, :]
+        return kept if kept.ndim == 3 else kept[None]
 
 
 class ChainJob:
-    """One call's worth of chains on their way: a job for the runner, and the store of what they drew.
+    """One call's worth of chains on their way: a job for the runner.
 
     Parameters
     ----------
@@ -26,45 +78,50 @@ class ChainJob:
     data
         What the log-density is conditioned on.
     chain
-        State of the chain, or of all ``lanes`` chains.
+        State of the chain, or of all ``lanes`` chains: at a start, or where an earlier run left it.
     num_draws
-        Draws to keep, after the warm-up.
+        Draws to make in all, after the warm-up.
     keep_warmup
-        Whether the positions of the warm-up are stored as well.
+        Whether the positions of the warm-up are kept as well.
+    sink
+        Where draws go; None keeps them in ``memory``.
     """
 
     def __init__(
-        self, program: ChainProgram, data: Tree, chain: ChainState, num_draws: int, *, keep_warmup: bool
+        self,
+        program: ChainProgram,
+        data: Tree,
+        chain: ChainState,
+        num_draws: int,
+        *,
+        keep_warmup: bool,
+        sink: Sink | None = None,
     ) -> None:
         self._program, self._data, self.chain = program, data, chain
         self.num_warmup = int(np.max(chain.num_warmup))
-        self.done, self.total = 0, self.num_warmup + num_draws
+        self.begin = self.done = int(np.max(chain.iteration))
+        self.total = self.num_warmup + num_draws
         self.max_chunk = program.buffer
-        self._skipped = 0 if keep_warmup else self.num_warmup
         lanes, dim = np.shape(chain.state.position)[:-1], np.shape(chain.state.position)[-1]
-        self._positions = np.empty((*lanes, self.total - self._skipped, dim), program.dtype)
-        self._stats = np.empty((*lanes, self.total, len(Info._fields)), program.dtype)
+        self.memory: Memory | None = None
+        if sink is None:
+            skipped = 0 if keep_warmup else self.num_warmup
+            sink = self.memory = Memory(
+                lanes, dim, program.dtype, begin=self.begin, end=self.total, skipped=skipped
+            )
+        self._sink = sink
+        self.divergences = np.zeros(lanes, int)
+        self.recent = np.empty((*lanes, 0, len(Info._fields)), program.dtype)
 
     def advance(self, n: int) -> None:
-        """Make ``n`` transitions and store them."""
-        self.chain, draws, stats = self._program.advance(self.chain, self._data, n)
-        begin, end = self.done, self.done + n
-        self._stats[..., begin:end, :] = stats
-        first = max(begin, self._skipped)
-        if end > first:
-            kept = slice(first - self._skipped, end - self._skipped)
-            self._positions[..., kept, :] = draws[..., first - begin :, :]
-        self.done = end
-
-    def positions(self) -> np.ndarray:
-        """Give what was stored, shape ``(chain, iteration, dim)``."""
-        stored = self._positions[..., : max(self.done - self._skipped, 0), :]
-        return stored if self._program.lanes is not None else stored[None]
-
-    def stats(self) -> np.ndarray:
-        """Give the statistics of all iterations so far, shape ``(chain, iteration, statistic)``."""
-        so_far = self._stats[..., : self.done, :]
-        return so_far if self._program.lanes is not None else so_far[None]
+        """Make ``n`` transitions and pass them on."""
+        chain, draws, stats = self._program.advance(self.chain, self._data, n)
+        self._sink.add(self.done, draws, stats, chain)
+        drawn = stats[..., max(self.num_warmup - self.done, 0) :, _COLUMN["diverging"]]
+        self.divergences = self.divergences + drawn.sum(-1).astype(int)
+        self.recent = np.concatenate([self.recent, stats], axis=-2)[..., -_RECENT:, :]
+        self.chain = chain
+        self.done += n
 
 
 @dataclass(frozen=True)
@@ -79,20 +136,21 @@ class Draws:
 
 def collect(jobs: list[ChainJob], *, keep_warmup: bool) -> Draws:
     """Put the chains of all jobs together, as far as all of them have come."""
-    length = min(job.done for job in jobs)
-    num_warmup = min(jobs[0].num_warmup, length)
-    stats = np.concatenate([job.stats()[:, :length] for job in jobs])
-    skipped = 0 if keep_warmup else jobs[0].num_warmup
-    positions = np.concatenate([job.positions()[:, : max(length - skipped, 0)] for job in jobs])
+    begin, length = jobs[0].begin, min(job.done for job in jobs)
+    num_warmup = min(max(jobs[0].num_warmup - begin, 0), length - begin)
+    stats = np.concatenate([job.memory.stats()[:, : length - begin] for job in jobs])
+    skipped = begin if keep_warmup else max(begin, jobs[0].num_warmup)
+    positions = np.concatenate([job.memory.positions()[:, : max(length - skipped, 0)] for job in jobs])
     return Draws(
         positions=positions[:, num_warmup if keep_warmup else 0 :],
-        stats=_name_stats(stats[:, num_warmup:]),
+        stats=name_stats(stats[:, num_warmup:]),
         warmup_positions=positions[:, :num_warmup] if keep_warmup else None,
-        warmup_stats=_name_stats(stats[:, :num_warmup]),
+        warmup_stats=name_stats(stats[:, :num_warmup]),
     )
 
 
-def _name_stats(stats: np.ndarray) -> dict[str, np.ndarray]:
+def name_stats(stats: np.ndarray) -> dict[str, np.ndarray]:
+    """Give the columns of statistics their names and types."""
     named = {}
     for name, column in _COLUMN.items():
         dtype = bool if name in _BOOLEAN else np.int64 if name in _INTEGER else stats.dtype
@@ -100,22 +158,62 @@ def _name_stats(stats: np.ndarray) -> dict[str, np.ndarray]:
     return named
 
 
+@dataclass(frozen=True)
+class ChainProgress:
+    """How far one chain is.
+
+    Attributes
+    ----------
+    done, total
+        Iterations, warm-up included.
+    warming
+        Whether it is in its warm-up.
+    divergences
+        Divergent transitions after the warm-up.
+    step_size
+        The latest step size; NaN before the first iteration.
+    n_steps
+        Mean number of gradients of the last hundred iterations.
+    """
+
+    done: int
+    total: int
+    warming: bool
+    divergences: int
+    step_size: float
+    n_steps: float
+
+
+def progress_of(jobs: list[ChainJob]) -> list[ChainProgress]:
+    """Tell how far each chain of all jobs is."""
+    found = []
+    for job in jobs:
+        recent, divergences = job.recent, np.atleast_1d(job.divergences)
+        recent = recent if recent.ndim == 3 else recent[None]
+        for rows, count in zip(recent, divergences, strict=True):
+            known = len(rows) > 0
+            found.append(
+                ChainProgress(
+                    done=job.done,
+                    total=job.total,
+                    warming=job.done < job.num_warmup,
+                    divergences=int(count),
+                    step_size=float(rows[-1, _COLUMN["step_size"]]) if known else np.nan,
+                    n_steps=float(rows[:, _COLUMN["n_steps"]].mean()) if known else np.nan,
+                )
+            )
+    return found
+
+
 def describe(jobs: list[ChainJob]) -> str:
     """Word the state of a run: divergences, step size, gradients a draw."""
-    divergences, steps, step_sizes, warming = 0, [], [], False
-    for job in jobs:
-        if not job.done:
-            continue
-        stats = job.stats()
-        divergences += int(stats[:, job.num_warmup :, _COLUMN["diverging"]].sum())
-        recent = stats[:, -100:]
-        steps.append(recent[..., _COLUMN["n_steps"]].mean())
-        step_sizes.append(recent[:, -1, _COLUMN["step_size"]].mean())
-        warming |= job.done < job.num_warmup
-    if not steps:
+    chains = [chain for chain in progress_of(jobs) if not np.isnan(chain.step_size)]
+    if not chains:
         return "starting"
-    phase, effort = "warm-up" if warming else "draws", np.mean(steps)
-    return f"{phase}, {divergences} divergences, step size {np.mean(step_sizes):.2g}, {effort:.3g} gradients/draw"
+    phase = "warm-up" if any(chain.warming for chain in chains) else "draws"
+    divergences = sum(chain.divergences for chain in chains)
+    step_size, effort = np.mean([c.step_size for c in chains]), np.mean([c.n_steps for c in chains])
+    return f"{phase}, {divergences} divergences, step size {step_size:.2g}, {effort:.3g} gradients/draw"
 
 
 def find_starts(

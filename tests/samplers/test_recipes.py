@@ -7,9 +7,10 @@ import pytest
 from scipy import stats
 
 from pyrox.samplers.chain import Phase
-from pyrox.samplers.compile import ChainProgram
-from pyrox.samplers.kernel import Info, init
-from pyrox.samplers.metrics import DenseMetric, DiagonalMetric, cholesky, invert_lower
+from pyrox.samplers.compile import ChainProgram, stack
+from pyrox.samplers.directions import WINDOW, empty_window, estimate, record
+from pyrox.samplers.kernel import Info, State, init
+from pyrox.samplers.metrics import DenseMetric, DiagonalMetric, LowRankMetric
 from pyrox.samplers.recipe import Recipe
 
 COLUMN = {name: i for i, name in enumerate(Info._fields)}
@@ -30,11 +31,12 @@ def relativistic(inverse_mass, momentum):
 
 
 RECIPES = {
-    "fisher": Recipe(),
-    "welford": Recipe(adaptation="welford"),
-    "dense": Recipe(adaptation="welford", dense=True),
+    "diag": Recipe(),
+    "stan": Recipe(adaptation="stan"),
+    "dense": Recipe(adaptation="dense"),
+    "low_rank": Recipe(adaptation="low_rank"),
     "hmc": Recipe(algorithm="hmc", trajectory_length=1.5),
-    "dense hmc": Recipe(algorithm="hmc", adaptation="welford", dense=True, trajectory_length=1.5),
+    "dense hmc": Recipe(algorithm="hmc", adaptation="dense", trajectory_length=1.5),
     "fixed": Recipe(adaptation=None, adapt_step_size=False, step_size=0.03),
 }
 
@@ -61,7 +63,7 @@ def test_draws_have_the_moments_of_the_target(name):
     assert not info["diverging"].any()
 
 
-@pytest.mark.parametrize("name", ["welford", "dense", "hmc", "dense hmc"])
+@pytest.mark.parametrize("name", ["stan", "dense", "low_rank", "hmc", "dense hmc"])
 def test_the_step_size_meets_its_target(name):
     _, _, info = run(RECIPES[name])
     # A fixed trajectory loses its acceptance all at once where the integrator becomes unstable, and settles below that.
@@ -70,7 +72,7 @@ def test_the_step_size_meets_its_target(name):
 
 def test_a_dense_metric_learns_the_covariance():
     chain, _, dense = run(RECIPES["dense"])
-    _, _, diagonal = run(RECIPES["fisher"])
+    _, _, diagonal = run(RECIPES["diag"])
     learnt = np.asarray(chain.kernel.metric.inverse_mass)
     scales = np.sqrt(np.diag(COVARIANCE))
     np.testing.assert_allclose(learnt / np.outer(scales, scales), COVARIANCE / np.outer(scales, scales), atol=0.3)
@@ -91,7 +93,7 @@ def test_a_trajectory_lasts_as_long_as_asked_for():
 
 
 def test_a_kinetic_energy_of_ones_own():
-    recipe = Recipe(adaptation="welford", kinetic_fn=relativistic)
+    recipe = Recipe(adaptation="stan", kinetic_fn=relativistic)
     program = ChainProgram(lambda q, d: -0.5 * jnp.sum(q**2), DIM, (), recipe=recipe)
     chain = program.start(np.array([0, 1], np.uint32), np.ones(DIM), 200, 0.8)
     chain, draws, _ = program.advance(chain, (), 1000)
@@ -106,25 +108,70 @@ def test_short_warmups_are_no_trouble():
             assert np.all(np.isfinite(draws))
 
 
-@pytest.mark.parametrize("dim", [1, 2, 5, 30])
-def test_cholesky_and_inverse_by_loops(dim):
-    a = np.random.default_rng(dim).normal(size=(dim, dim))
-    matrix = jnp.array(a @ a.T + np.eye(dim))
-    lower = cholesky(matrix)
-    np.testing.assert_allclose(lower, np.linalg.cholesky(matrix), atol=1e-12)
-    np.testing.assert_allclose(invert_lower(lower) @ lower, np.eye(dim), atol=1e-10)
-
-
-@pytest.mark.parametrize("metric", [DiagonalMetric, DenseMetric])
-def test_momenta_have_the_mass_as_covariance(metric):
-    inverse = jnp.array([0.25, 4.0]) if metric is DiagonalMetric else jnp.array([[2.0, 0.9], [0.9, 0.5]])
-    m = metric.unit(jnp.zeros(2)).with_inverse_mass(inverse)
+@pytest.mark.parametrize("kind", [DiagonalMetric, DenseMetric, LowRankMetric])
+def test_momenta_have_the_mass_as_covariance(kind):
+    dim, scale = 3, jnp.array([0.5, 2.0, 1.0])
+    if kind is DiagonalMetric:
+        m = kind.unit(scale).with_inverse_mass(scale**2)
+    else:
+        directions = jnp.linalg.qr(jnp.array([[1.0, 2.0], [-1.0, 0.5], [2.0, 0.0]]))[0]
+        m = kind.unit(scale).with_directions(scale, directions, jnp.array([6.0, 0.2]))
+    inverse = np.asarray(m.inverse_mass)
+    mass = np.linalg.inv(np.diag(inverse) if kind is DiagonalMetric else inverse)
+    root = np.asarray(m.mass_sqrt)
+    np.testing.assert_allclose(np.diag(root**2) if kind is DiagonalMetric else root @ root.T, mass, rtol=1e-10)
     p = jax.vmap(m.sample_momentum)(jax.random.split(jax.random.key(0), 40_000))
-    mass = np.linalg.inv(np.diag(inverse) if metric is DiagonalMetric else inverse)
-    # The error of a covariance of n draws is of order mass / sqrt(n): five of those.
-    np.testing.assert_allclose(np.cov(p.T), mass, atol=0.025 * np.abs(mass).max() * 2)
-    # Its mean is dim / 2, with standard error sqrt(dim / 2 / n).
-    assert abs(jax.vmap(m.kinetic_energy)(p).mean() - 1.0) < 0.03
+    whitened = np.asarray(p) @ np.linalg.inv(np.linalg.cholesky(mass)).T
+    # Normal with the identity as covariance: its elements have standard errors of at most sqrt(2 / n).
+    bound = stats.norm.isf(LEVEL / 20) * np.sqrt(2 / 40_000)
+    assert np.abs(np.cov(whitened.T) - np.eye(dim)).max() < bound
+    # The kinetic energy has mean dim / 2, with standard error sqrt(dim / 2 / n).
+    energy = jax.vmap(m.kinetic_energy)(p).mean()
+    assert abs(energy - dim / 2) < stats.norm.isf(LEVEL / 2) * np.sqrt(dim / 2 / 40_000)
+    velocity = inverse * p[0] if kind is DiagonalMetric else inverse @ p[0]
+    np.testing.assert_allclose(m.velocity(p[0]), velocity, rtol=1e-10)
+
+
+def test_directions_are_those_of_the_posterior():
+    dim, rank = 60, 3
+    rng = np.random.default_rng(1)
+    directions, _ = np.linalg.qr(rng.normal(size=(dim, rank)))
+    covariance = np.eye(dim) + directions @ np.diag([400.0, 100.0, 50.0]) @ directions.T
+    draws = rng.multivariate_normal(np.zeros(dim), covariance, size=2 * WINDOW)
+    gradients = -np.linalg.solve(covariance, draws.T).T
+    window = empty_window(WINDOW, jnp.zeros(dim))
+    for x, g in zip(draws, gradients, strict=True):
+        window = record(window, State(x, 0.0, g), jnp.ones((), bool))
+    metric = LowRankMetric.unit(jnp.zeros(dim)).with_directions(*estimate(window))
+    whitened = np.asarray(metric.mass_sqrt).T @ covariance @ np.asarray(metric.mass_sqrt)
+    assert np.linalg.cond(whitened) < 3
+    assert np.linalg.cond(covariance / np.outer(*2 * [np.sqrt(np.diag(covariance))])) > 50, "a diagonal would not do"
+
+
+@pytest.mark.parametrize("name", ["low_rank", "dense"])
+def test_chunks_do_not_change_a_bit_where_a_chain_pauses(name):
+    program = ChainProgram(correlated, DIM, jnp.zeros(DIM), recipe=Recipe(adaptation=name))
+    ends = []
+    for chunks in ([400], [10] * 40, [1, 9, 10, 100, 280]):
+        chain = program.start(np.array([0, 3], np.uint32), np.ones(DIM), 300, 0.8)
+        pieces = []
+        for n in chunks:
+            chain, draws, _ = program.advance(chain, jnp.zeros(DIM), n)
+            assert len(draws) == n
+            pieces.append(draws)
+        ends.append(np.concatenate(pieces))
+    np.testing.assert_array_equal(ends[0], ends[1])
+    np.testing.assert_array_equal(ends[0], ends[2])
+
+
+def test_lanes_pause_together():
+    recipe = Recipe(adaptation="low_rank")
+    program = ChainProgram(correlated, DIM, jnp.zeros(DIM), recipe=recipe, lanes=2)
+    each = [program.start(np.array([0, i], np.uint32), np.ones(DIM), 200, 0.8) for i in range(2)]
+    chain, draws, _ = program.advance(stack(program.evaluate(each, jnp.zeros(DIM))), jnp.zeros(DIM), 300)
+    assert draws.shape == (2, 300, DIM)
+    assert np.all(chain.iteration == 300)
+    assert np.abs(np.log(chain.kernel.metric.stretch)).max() > 0.5, "directions were learnt"
 
 
 def test_hmc_leaves_its_target_alone():
