@@ -58,7 +58,7 @@ MAY_IMPORT = {
     "model": {"base", "dist", "model"},
     "samplers": {"base", "samplers", "progress"},
     "samplers front": {"base", "dist", "model", "samplers", "samplers front", "runner", "progress", "diagnostics"},
-    "vi": {"base", "dist", "model", "vi", "runner", "progress"},
+    "vi": {"base", "dist", "model", "samplers", "vi", "runner", "progress"},
     "progress": {"base"},
     "runner": {"base", "progress"},
     "results": {"base"},

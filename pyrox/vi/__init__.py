@@ -1,1 +1,31 @@
-"""Variational inference."""
+"""Variational inference: objectives, guides made from a model, optimizers, and the loop that fits."""
+
+from pyrox.vi import optim
+from pyrox.vi.guides import (
+    AutoBNAF,
+    AutoContinuous,
+    AutoDiagonalNormal,
+    AutoIAFNormal,
+    AutoLowRankMultivariateNormal,
+    AutoMultivariateNormal,
+    AutoNormal,
+)
+from pyrox.vi.objectives import ELBO, AutoContinuousELBO, RenyiELBO
+from pyrox.vi.svi import SVI, SVIRunResult, SVIState
+
+__all__ = [
+    "ELBO",
+    "SVI",
+    "AutoBNAF",
+    "AutoContinuous",
+    "AutoContinuousELBO",
+    "AutoDiagonalNormal",
+    "AutoIAFNormal",
+    "AutoLowRankMultivariateNormal",
+    "AutoMultivariateNormal",
+    "AutoNormal",
+    "RenyiELBO",
+    "SVIRunResult",
+    "SVIState",
+    "optim",
+]
