@@ -13,6 +13,7 @@ from pyrox.config import (
     set_precision,
     validation_enabled,
 )
+from pyrox.continuation import continue_sampling, resume
 from pyrox.diagnostics import ConvergenceWarning
 from pyrox.errors import InitializationError, ModelError, NodeError, SamplingError, ShapeError, SupportError
 from pyrox.inference import sample
@@ -215,6 +216,7 @@ __all__ = [
     "ZeroInflatedPoisson",
     "ZeroSumNormal",
     "config",
+    "continue_sampling",
     "describe",
     "dist",
     "enable_validation",
@@ -225,6 +227,7 @@ __all__ = [
     "model",
     "primitives",
     "render",
+    "resume",
     "sample",
     "samplers",
     "set_compilation_cache",

@@ -1,76 +1,50 @@
 """The everyday calls: from a model to labelled results."""
 
-import contextlib
+import os
 import secrets
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from pyrox import diagnostics, results
-from pyrox.errors import InitializationError, ModelError, SamplingError
-from pyrox.progress import Progress, start_progress
-from pyrox.runner import Interrupts, Runner, available_cores
-from pyrox.samplers import run as chain_run
-from pyrox.samplers.chain import ChainState
-from pyrox.samplers.compile import ChainProgram, stack
-from pyrox.samplers.recipe import Recipe
-from pyrox.target import Target, target_of
-from pyrox.typing import Array, Key, Tree
-
-_MAX_STARTS = 100
-_IDATA_OPTIONS = ("coords", "dims", "log_likelihood")
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What a run was asked for, checked."""
-
-    draws: int
-    tune: int
-    chains: int
-    cores: int
-    target_accept: float
-    max_treedepth: int
-    keep_warmup: bool
-    fused: bool | None
-
-    def __post_init__(self) -> None:
-        for name, least in (("draws", 1), ("tune", 0), ("chains", 1), ("cores", 1), ("max_treedepth", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-        accept = self.target_accept
-        if isinstance(accept, bool) or not isinstance(accept, Real) or not 0 < accept < 1:
-            raise ValueError(f"target_accept must lie between 0 and 1, not {accept!r}")
-        if self.max_treedepth > 20:
-            raise ValueError(f"max_treedepth is at most 20, which is a million steps; met {self.max_treedepth}")
+from pyrox.handle import carry_out
+from pyrox.runner import Interrupts, available_cores
+from pyrox.sampling import SamplingRun, Task, check_options, new_chains
+from pyrox.settings import Settings, choose_warmup, merge_nuts, reject_unknown
+from pyrox.store import require_absent, require_zarr
+from pyrox.target import target_of
+from pyrox.typing import Key
 
 
 def sample(
     draws: int = 1000,
     *,
-    tune: int = 1000,
+    tune: int | None = 1000,
     chains: int = 4,
     cores: int | None = None,
     random_seed: int | Key | None = None,
     progressbar: bool = True,
-    target_accept: float = 0.8,
-    max_treedepth: int = 10,
+    quiet: bool = False,
+    adaptation: str | None = None,
+    target_accept: float | None = None,
+    max_treedepth: int | None = None,
+    nuts: Mapping[str, Any] | None = None,
     initvals: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     var_names: Sequence[str] | None = None,
     discard_tuned_samples: bool = True,
     compute_convergence_checks: bool = True,
     idata_kwargs: Mapping[str, Any] | None = None,
+    return_inferencedata: bool = True,
+    checkpoint: str | os.PathLike | None = None,
+    blocking: bool = True,
     model: Any = None,
     model_args: tuple = (),
     model_kwargs: Mapping[str, Any] | None = None,
     fused: bool | None = None,
+    **unknown: Any,
 ) -> Any:
     r"""Draw from the posterior with the no-U-turn sampler.
 
@@ -83,7 +57,7 @@ def sample(
     draws
         Draws to keep from each chain.
     tune
-        Iterations of warm-up in each chain.
+        Iterations of warm-up in each chain; None leaves them to the adaptation.
     chains
         Number of chains.
     cores
@@ -93,10 +67,19 @@ def sample(
         interruption. None draws one.
     progressbar
         Whether to show progress.
+    quiet
+        True shows neither progress nor warnings about the draws.
+    adaptation
+        What is learnt in the warm-up: ``"diag"`` (the default) the scales of the variables from draws and gradients,
+        ``"low_rank"`` also their few strongest correlations, ``"dense"`` all correlations, ``"stan"`` the scales
+        from draws, in Stan's windows.
     target_accept
-        Mean acceptance that the step size aims at: nearer to 1 takes smaller steps and follows harder corners.
+        Mean acceptance that the step size aims at, 0.8 by default: nearer to 1 takes smaller steps and follows harder
+        corners.
     max_treedepth
-        Most doublings of a trajectory.
+        Most doublings of a trajectory, 10 by default.
+    nuts
+        The three above as a mapping, ``nuts={"adaptation": "low_rank"}``.
     initvals
         Starting values by variable, for all chains or in a list for each; what is not named starts at random.
     var_names
@@ -107,6 +90,15 @@ def sample(
         Whether to look at divergences, R-hat and effective sample sizes afterwards, and warn.
     idata_kwargs
         ``coords`` and ``dims`` that replace those of the model, and ``log_likelihood=True`` for that group.
+    return_inferencedata
+        True; there is no other form.
+    checkpoint
+        Name of a Zarr store to be made. Draws go there as they come, with the state of the chains: memory stays
+        bounded, xarray can look inside, and ``px.resume`` goes on after an interrupt, a crash or a full disk. Results
+        of more than 100 MB stay in the store and are read as they are used. Needs ``pip install "pyrox[store]"``.
+    blocking
+        False returns a handle at once, while the chains run: ``progress``, ``inspect()``, ``pause()``, ``resume()``,
+        ``abort()``, ``wait()``, ``result()``.
     model
         A Model, or a function of primitives; None takes the enclosing ``with`` block's model.
     model_args, model_kwargs
@@ -126,7 +118,11 @@ def sample(
     InitializationError
         If no start with a finite log-density and gradient was found; it shows every variable there.
     SamplingError
-        If the run was interrupted before the first draw.
+        If the run was interrupted before the first draw, or the disk is full.
+    FileExistsError
+        If there is something at ``checkpoint``.
+    TypeError
+        If an argument is unknown, or an option is given twice.
 
     Examples
     --------
@@ -138,134 +134,38 @@ def sample(
     >>> bool(abs(idata["posterior"]["mu"].mean() - 2.0) < 0.2)
     True
     """
-    cores = available_cores() if cores is None else cores
-    settings = _Settings(
-        draws, tune, chains, cores, target_accept, max_treedepth, not discard_tuned_samples, fused
+    reject_unknown("px.sample", unknown, tuple(sample.__kwdefaults__))
+    if return_inferencedata is not True:
+        raise TypeError("return_inferencedata is True: results are InferenceData (ArviZ 0.x) or a DataTree (1.x)")
+    direct = {"adaptation": adaptation, "target_accept": target_accept, "max_treedepth": max_treedepth}
+    options = merge_nuts(nuts, direct)
+    settings = Settings(
+        draws=draws,
+        tune=choose_warmup(tune, options["adaptation"]),
+        chains=chains,
+        cores=available_cores() if cores is None else cores,
+        keep_warmup=not discard_tuned_samples,
+        fused=fused,
+        **options,
     )
-    began = time.perf_counter()
-    # From here on Ctrl-C is heard where it does no harm: an exception could hit, and vanish, anywhere inside JAX.
-    with Interrupts() as interrupts:
-        key = as_key(random_seed)
+    if checkpoint is not None:
+        require_zarr()
+        require_absent(checkpoint)
+
+    def make(interrupts: Interrupts) -> SamplingRun:
+        launch = new_chains(as_key(random_seed), _per_chain(initvals, chains))
         target = target_of(model, model_args, model_kwargs)
-        options = _check_options(target, var_names, idata_kwargs)
-        data = target.data
-        progress = start_progress(chains * (tune + draws), "Sampling", show=progressbar)
-        try:
-            prepared = _prepare(target, data, settings, key, _per_chain(initvals, chains), progress, interrupts)
-            run = _advance(prepared, settings, progress, interrupts)
-        finally:
-            progress.close()
-        if run.draws.positions.shape[1] == 0 and not settings.keep_warmup:
-            raise SamplingError(
-                f"interrupted during warm-up, after {run.iterations} of {tune} iterations: there are no draws yet. "
-                "discard_tuned_samples=False keeps the warm-up."
-            )
-        attrs = results.run_attrs(
-            sampling_time=time.perf_counter() - began,
-            tuning_steps=tune,
+        task = Task(
+            target,
+            settings,
+            check_options(target, var_names, idata_kwargs),
             random_seed=int(random_seed) if isinstance(random_seed, Integral) else None,
-            native_kernel=int(prepared.program.native),
-            interrupted=None if run.complete else 1,
+            checks=compute_convergence_checks and not quiet,
         )
-        idata = _label(target, data, run.draws, options, attrs)
-    findings = [] if run.complete else [_word_interrupt(run, settings)]
-    if compute_convergence_checks and not interrupts.count:
-        findings += diagnostics.check_convergence(idata["posterior"], run.draws.stats, max_treedepth)
-    diagnostics.warn_all(findings)
-    return idata
+        path = None if checkpoint is None else Path(checkpoint)
+        return SamplingRun(task, launch, checkpoint=path, interrupts=interrupts, show=progressbar and not quiet)
 
-
-@dataclass(frozen=True)
-class _Prepared:
-    """Everything that sampling needs."""
-
-    program: ChainProgram
-    jobs: list[chain_run.ChainJob]
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What sampling left."""
-
-    draws: chain_run.Draws
-    complete: bool
-    iterations: int
-
-
-def _prepare(
-    target: Target,
-    data: Tree,
-    settings: _Settings,
-    key: Key,
-    initvals: list,
-    progress: Progress,
-    interrupts: Interrupts,
-) -> _Prepared:
-    """Compile, and find starting points."""
-    progress.update(0, lambda: "compiling")
-    lanes = settings.chains if jax.default_backend() != "cpu" else None
-    # Importing ArviZ takes seconds, which the compiler leaves to the interpreter.
-    threading.Thread(target=_import_early, name="pyrox-arviz").start()
-    recipe = Recipe(max_tree_depth=settings.max_treedepth)
-    program = target.chain_program(
-        data, heartbeat=interrupts.raise_if_any, recipe=recipe, lanes=lanes, fused=settings.fused
-    )
-    if settings.fused and not program.native:
-        reason = ", ".join(program.obstacles) or "the platform"
-        raise SamplingError(f"fused=True: the model cannot run as one native kernel, because of {reason}")
-    chains = _start_chains(target, program, data, settings, key, initvals)
-    target.compile_map("constrain", data)
-    interrupts.raise_if_any()
-    jobs = [
-        chain_run.ChainJob(program, data, chain, settings.draws, keep_warmup=settings.keep_warmup) for chain in chains
-    ]
-    return _Prepared(program, jobs)
-
-
-def _import_early() -> None:
-    # What goes wrong here, at exit for one, goes wrong again where it matters, and is told there.
-    with contextlib.suppress(Exception):
-        results.load_arviz()
-
-
-def _advance(prepared: _Prepared, settings: _Settings, progress: Progress, interrupts: Interrupts) -> _Run:
-    """Advance all chains."""
-    jobs = prepared.jobs
-    complete = Runner(jobs, settings.cores, progress, lambda: chain_run.describe(jobs), interrupts).run()
-    draws = chain_run.collect(jobs, keep_warmup=settings.keep_warmup)
-    return _Run(draws, complete, min(job.done for job in jobs))
-
-
-def _word_interrupt(run: _Run, settings: _Settings) -> str:
-    kept = run.draws.positions.shape[1]
-    return f"Sampling was interrupted: {kept} of {settings.draws} draws of each chain are kept."
-
-
-def _start_chains(
-    target: Target, program: ChainProgram, data: Tree, settings: _Settings, key: Key, initvals: list
-) -> list[ChainState]:
-    keys = [jax.random.fold_in(key, i) for i in range(settings.chains)]
-
-    def propose(i: int, key: Key) -> Array:
-        return target.density.initial_position(key, data, initvals=initvals[i])
-
-    chains, failing = chain_run.find_starts(
-        program,
-        data,
-        keys,
-        propose,
-        num_warmup=settings.tune,
-        target_accept=settings.target_accept,
-        max_tries=_MAX_STARTS,
-    )
-    if failing:
-        position = jnp.asarray(chains[failing[0]].state.position)
-        raise InitializationError(
-            f"chain {failing[0]} found no start with a finite log-density and gradient in {_MAX_STARTS} tries. "
-            f"Check priors, data and initvals of the variables marked below, at the last start:\n"
-            f"{target.density.explain(position, data)}"
-        )
-    return chains if program.lanes is None else [stack(chains)]
+    return carry_out(make, blocking=blocking, quiet=quiet)
 
 
 def _per_chain(initvals: Any, chains: int) -> list:
@@ -307,49 +207,3 @@ def as_key(random_seed: int | Key | None) -> Key:
         if random_seed.dtype == jnp.uint32 and random_seed.shape == (2,):
             return jax.random.wrap_key_data(random_seed)
     raise TypeError(f"random_seed must be a whole number, a JAX key or None, not {random_seed!r}")
-
-
-@dataclass(frozen=True)
-class _Options:
-    """What the results should hold, checked."""
-
-    var_names: tuple[str, ...]
-    dims: Mapping[str, Sequence[str] | None]
-    coords: Mapping[str, Any]
-    log_likelihood: bool
-
-
-def _check_options(
-    target: Target, var_names: Sequence[str] | None, idata_kwargs: Mapping[str, Any] | None
-) -> _Options:
-    known = (*target.density.free, *target.density.deterministics)
-    names = known if var_names is None else (var_names,) if isinstance(var_names, str) else tuple(var_names)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ModelError(f"var_names: the model has no variable {unknown[0]!r}; it has {', '.join(known)}")
-    extra = dict(idata_kwargs or {})
-    strange = [name for name in extra if name not in _IDATA_OPTIONS]
-    if strange:
-        raise TypeError(f"idata_kwargs takes {', '.join(_IDATA_OPTIONS)}, not {strange[0]!r}")
-    return _Options(
-        var_names=names,
-        dims={**target.dims, **extra.get("dims", {})},
-        coords={**target.coords, **extra.get("coords", {})},
-        log_likelihood=bool(extra.get("log_likelihood", False)),
-    )
-
-
-def _label(target: Target, data: Tree, draws: chain_run.Draws, options: _Options, attrs: Mapping[str, Any]) -> Any:
-    """Turn positions into groups of named values."""
-    groups: results.Groups = {}
-    if draws.warmup_positions is not None and draws.warmup_positions.shape[1]:
-        warmup = target.constrain(draws.warmup_positions, data)
-        groups["warmup_posterior"] = {name: warmup[name] for name in options.var_names}
-        groups["warmup_sample_stats"] = draws.warmup_stats
-    values = target.constrain(draws.positions, data)
-    groups["posterior"] = {name: values[name] for name in options.var_names}
-    groups["sample_stats"] = draws.stats
-    if options.log_likelihood:
-        groups["log_likelihood"] = target.log_likelihood(draws.positions, data)
-    groups["observed_data"], groups["constant_data"] = target.known_values(data)
-    return results.build(groups, dims=options.dims, coords=options.coords, attrs=attrs)

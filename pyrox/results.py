@@ -4,12 +4,18 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pyrox.errors import ModelError
+
 SAMPLE_DIMS = ("chain", "draw")
 Groups = dict[str, Mapping[str, Any]]
+# Results that are larger stay on disk.
+_LOADED_BYTES = 100 * 2**20
+_GROWING = ("posterior", "sample_stats", "log_likelihood")
 _UNSAMPLED = ("observed_data", "constant_data", "predictions_constant_data")
 
 
@@ -52,19 +58,41 @@ def build(
     -------
     The labelled results; groups without variables are left out.
     """
-    datasets = {
+    return assemble(label(groups, dims=dims, coords=coords, attrs=attrs))
+
+
+def label(
+    groups: Groups,
+    *,
+    dims: Mapping[str, Sequence[str] | None],
+    coords: Mapping[str, Any],
+    attrs: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Label the variables of every group; see ``build``."""
+    return {
         name: dataset(
             variables, dims, coords, attrs, sampled=name not in _UNSAMPLED, statistics=name.endswith("sample_stats")
         )
         for name, variables in groups.items()
         if variables
     }
+
+
+def assemble(datasets: Mapping[str, Any]) -> Any:
+    """Join the datasets of groups into what the installed ArviZ works with."""
     if has_inference_data():
         return load_arviz().InferenceData(**datasets)
     from xarray import DataTree
 
     load_arviz()  # registers what its functions expect to find on a DataTree
-    return DataTree.from_dict(datasets)
+    return DataTree.from_dict(dict(datasets))
+
+
+def groups_of(results: Any) -> dict[str, Any]:
+    """Take results of either kind apart into datasets by group."""
+    if hasattr(results, "children"):
+        return {name: node.to_dataset() for name, node in results.children.items()}
+    return {name: results[name] for name in results.groups()}
 
 
 def dataset(
@@ -101,6 +129,78 @@ def _labels(declared: Any, length: int) -> np.ndarray:
     if declared is None or len(declared) != length:
         return np.arange(length)
     return np.asarray(declared)
+
+
+def state_dataset(arrays: Mapping[str, np.ndarray], attrs: Mapping[str, Any]) -> Any:
+    """Hold where chains are, one row a chain, in a form that every file format of xarray takes."""
+    import xarray as xr
+
+    chains = len(next(iter(arrays.values())))
+    variables = {
+        name: (("chain", *[f"{name}_dim_{i}" for i in range(x.ndim - 1)]), x) for name, x in arrays.items()
+    }
+    return xr.Dataset(variables, coords={"chain": np.arange(chains)}, attrs=dict(attrs))
+
+
+def write_skeleton(folder: Path, datasets: Mapping[str, Any], rows: int) -> None:
+    """Write a Zarr store in which some groups are to grow.
+
+    Parameters
+    ----------
+    folder
+        The store.
+    datasets
+        Groups; those with dims ``chain`` and ``draw`` hold no draws yet.
+    rows
+        Draws of one chain that share a file.
+    """
+    for group, data in datasets.items():
+        encoding: dict[str, dict] = {}
+        for name, variable in data.variables.items():
+            if variable.dims[:2] == SAMPLE_DIMS:
+                encoding[name] = {"chunks": (1, rows, *(max(n, 1) for n in variable.shape[2:])), "compressors": None}
+            elif variable.dims == ("draw",):
+                encoding[name] = {"chunks": (rows,), "compressors": None}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # labels of fixed width are no part of Zarr's specification yet
+            try:
+                data.to_zarr(folder, group=group, zarr_format=3, consolidated=False, encoding=encoding)
+            except (TypeError, ValueError) as error:
+                raise ModelError(f"the group {group} cannot be stored, check its coords and dims: {error}") from error
+
+
+def open_store(folder: Path) -> dict[str, Any]:
+    """Open the groups of a Zarr store: read where they are small, else left on disk until they are used."""
+    import xarray as xr
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = xr.open_datatree(folder, engine="zarr", chunks=None)
+    datasets = {name: node.to_dataset() for name, node in tree.children.items()}
+    small = sum(data.nbytes for data in datasets.values()) <= _LOADED_BYTES
+    return {name: data.load() if small or name.endswith("_data") else data for name, data in datasets.items()}
+
+
+def append(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the draws of a run's continuation behind those it had.
+
+    Groups of draws that the continuation lacks would no longer belong to the posterior, and are left out.
+    """
+    import xarray as xr
+
+    joined = {}
+    for name, data in former.items():
+        if name in _GROWING and name in later:
+            new = later[name]
+            first = int(data["draw"][-1]) + 1 if data.sizes["draw"] else 0
+            new = new.assign_coords(draw=first + np.arange(new.sizes["draw"]), chain=data["chain"])
+            how = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "join": "override"}
+            both = xr.concat([data, new], "draw", **how)
+            joined[name] = both.assign_attrs(new.attrs)
+        elif name in later or name.startswith("warmup_") or "draw" not in data.dims:
+            new = later.get(name, data)
+            joined[name] = new.assign_coords(chain=data["chain"]) if "chain" in data.dims else new
+    return {**joined, **{name: data for name, data in later.items() if name not in joined}}
 
 
 def run_attrs(**extra: Any) -> dict[str, Any]:

@@ -128,7 +128,24 @@ class Runner:
         self._goal = max((job.total for job in jobs), default=0)
         self._change = threading.Condition()
         self._error: BaseException | None = None
+        self._paused = False
         self.interrupted = False
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing new begins."""
+        return self._paused
+
+    def pause(self) -> None:
+        """Let the chunks in progress end, and begin no more until ``go_on``."""
+        with self._change:
+            self._paused = not self.interrupted
+
+    def go_on(self) -> None:
+        """End a pause."""
+        with self._change:
+            self._paused = False
+            self._change.notify_all()
 
     def run(self) -> bool:
         """Run; tell whether everything was done.
@@ -149,6 +166,7 @@ class Runner:
             # Whatever ends the watch, no job goes on behind the caller's back.
             with self._change:
                 self._goal = 0
+            self.go_on()
         self._show()
         if self._error is not None:
             raise self._error
@@ -172,10 +190,12 @@ class Runner:
             ahead = max(slot.target if slot.busy else slot.job.done for slot in self._slots)
             self._goal = 0 if self.interrupted else min(ahead, self._goal)
             self.interrupted = True
+        self.go_on()  # those that lag behind have to catch up
 
     def _next(self) -> tuple[_Slot, int] | None:
         """Give the idle job that is furthest behind, and the length of its chunk; None if there is no more to do."""
         with self._change:
+            self._change.wait_for(lambda: not self._paused)
             waiting = [slot for slot in self._slots if not slot.busy and slot.job.done < self._goal]
             if not waiting or self._error is not None:
                 return None
@@ -190,6 +210,7 @@ class Runner:
                 slot.job.advance(n)
             except BaseException as error:  # handed to the thread that waits
                 self._error = error
+                self.go_on()
             with self._change:
                 slot.end(n, time.perf_counter() - began)
                 self._change.notify_all()

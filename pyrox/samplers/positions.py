@@ -39,7 +39,7 @@ class PositionMap:
         self._executable = compile_function(jax.vmap(function, in_axes=(0, None)), positions, shapes)
 
     def __call__(self, positions: np.ndarray, data: Tree, first: int = 0) -> dict[str, np.ndarray]:
-        """Give the values, with the leading axes of positions ``(chain, draw, dim)``; ``first`` numbers the first draw."""
+        """Give the values, with the leading axes of positions ``(chain, draw, dim)``; the first draw has a number."""
         chains = [self._turn(chain, data, first % self._batch) for chain in positions]
         return {name: np.stack([chain[name] for chain in chains]) for name in chains[0]}
 

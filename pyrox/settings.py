@@ -1,0 +1,144 @@
+"""What a run is asked for: checked, and with the habits of PyMC's users understood."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+from pyrox.samplers.recipe import ADAPTATIONS, Recipe
+
+NUTS_DEFAULTS = {"adaptation": "diag", "target_accept": 0.8, "max_treedepth": 10}
+
+# Arguments of PyMC and NumPyro that have no place here, and what serves instead.
+_ADVICE = {
+    "step": "leave it out: all variables are drawn by the no-U-turn sampler",
+    "nuts_sampler": "leave it out: there is one, compiled for every model",
+    "nuts_sampler_kwargs": "use nuts={...}",
+    "init": 'use nuts={"adaptation": ...} and initvals=',
+    "n_init": 'use nuts={"adaptation": ...} and initvals=',
+    "jitter_max_retries": "leave it out: starts are tried until one is finite",
+    "start": "use initvals=",
+    "trace": 'use checkpoint="run.zarr", which streams draws to disk',
+    "callback": "use blocking=False, whose handle has progress and inspect()",
+    "mp_ctx": "leave it out: chains run on threads",
+    "blas_cores": "leave it out: chains run on threads",
+    "progressbar_theme": "use progressbar=",
+    "progress_bar": "use progressbar=",
+    "keep_warning_stat": "leave it out: findings are warnings",
+    "compile_kwargs": "use fused=",
+    "num_samples": "use draws=",
+    "num_warmup": "use tune=",
+    "num_chains": "use chains=",
+    "seed": "use random_seed=",
+    "rng_key": "use random_seed=",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is asked for, checked.
+
+    Attributes
+    ----------
+    draws, tune
+        Draws to keep from each chain, and iterations of warm-up before them.
+    chains, cores
+        Number of chains, and of those that run at a time.
+    adaptation, target_accept, max_treedepth
+        How the sampler is tuned; see ``px.sample``.
+    keep_warmup
+        Whether the warm-up is kept.
+    fused
+        False keeps off the native-kernel path, True insists on it.
+    """
+
+    draws: int
+    tune: int
+    chains: int
+    cores: int
+    adaptation: str = NUTS_DEFAULTS["adaptation"]
+    target_accept: float = NUTS_DEFAULTS["target_accept"]
+    max_treedepth: int = NUTS_DEFAULTS["max_treedepth"]
+    keep_warmup: bool = False
+    fused: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("draws", 1), ("tune", 0), ("chains", 1), ("cores", 1), ("max_treedepth", 1)):
+            require_count(name, getattr(self, name), least)
+        accept = self.target_accept
+        if isinstance(accept, bool) or not isinstance(accept, Real) or not 0 < accept < 1:
+            raise ValueError(f"target_accept must lie between 0 and 1, not {accept!r}")
+        if self.max_treedepth > 20:
+            raise ValueError(f"max_treedepth is at most 20, which is a million steps; met {self.max_treedepth}")
+        if self.adaptation not in ADAPTATIONS:
+            raise ValueError(f"adaptation is one of {', '.join(map(repr, ADAPTATIONS))}, not {self.adaptation!r}")
+
+    @property
+    def recipe(self) -> Recipe:
+        """What a chain is compiled for."""
+        return Recipe(adaptation=self.adaptation, max_tree_depth=int(self.max_treedepth))
+
+
+def require_count(name: str, value: Any, least: int) -> None:
+    """Raise unless a value is a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def merge_nuts(nuts: Mapping[str, Any] | None, direct: Mapping[str, Any]) -> dict[str, Any]:
+    """Join ``nuts={...}`` with the arguments given directly, over the defaults.
+
+    Parameters
+    ----------
+    nuts
+        Options of the sampler, or None.
+    direct
+        The same options where they were given as arguments; None was not given.
+
+    Raises
+    ------
+    TypeError
+        If an option is unknown, or given twice with different values.
+
+    Examples
+    --------
+    >>> merge_nuts({"target_accept": 0.9}, {"max_treedepth": 8})["target_accept"]
+    0.9
+    """
+    if nuts is not None and not isinstance(nuts, Mapping):
+        raise TypeError(f"nuts takes a mapping of {', '.join(NUTS_DEFAULTS)}, not {nuts!r}")
+    merged = {name: value for name, value in direct.items() if value is not None}
+    for name, value in (nuts or {}).items():
+        if name not in NUTS_DEFAULTS:
+            raise TypeError(f"nuts takes {', '.join(NUTS_DEFAULTS)}, not {name!r}")
+        if merged.setdefault(name, value) != value:
+            raise TypeError(f"{name} is given twice: {name}={merged[name]!r} and nuts={{{name!r}: {value!r}}}")
+    return {**NUTS_DEFAULTS, **merged}
+
+
+def choose_warmup(tune: int | None, adaptation: str) -> int:
+    """Give the iterations of warm-up: as asked for, or with None what the adaptation needs."""
+    if tune is None and adaptation in ADAPTATIONS:
+        return int(ADAPTATIONS[adaptation].num_warmup)
+    return 0 if tune is None else tune
+
+
+def reject_unknown(function: str, unknown: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Raise TypeError for arguments that a function does not take, and say what to use.
+
+    Parameters
+    ----------
+    function
+        Name of the function.
+    unknown
+        Arguments that it does not take.
+    known
+        Names of those it takes.
+    """
+    if not unknown:
+        return
+    name = next(iter(unknown))
+    near = difflib.get_close_matches(name, known, n=1)
+    advice = _ADVICE.get(name) or (f"did you mean {near[0]}=?" if near else f"it takes {', '.join(known)}")
+    raise TypeError(f"{function} does not take {name}=: {advice}")
