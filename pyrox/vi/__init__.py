@@ -1,6 +1,7 @@
 """Variational inference: objectives, guides made from a model, optimizers, and the loop that fits."""
 
 from pyrox.vi import optim
+from pyrox.vi.annealed import AutoDAIS
 from pyrox.vi.guides import (
     AutoBNAF,
     AutoContinuous,
@@ -11,6 +12,7 @@ from pyrox.vi.guides import (
     AutoNormal,
 )
 from pyrox.vi.objectives import ELBO, AutoContinuousELBO, RenyiELBO
+from pyrox.vi.points import AutoDelta, AutoGuideList, AutoLaplaceApproximation
 from pyrox.vi.svi import SVI, SVIRunResult, SVIState
 
 __all__ = [
@@ -19,8 +21,12 @@ __all__ = [
     "AutoBNAF",
     "AutoContinuous",
     "AutoContinuousELBO",
+    "AutoDAIS",
+    "AutoDelta",
     "AutoDiagonalNormal",
+    "AutoGuideList",
     "AutoIAFNormal",
+    "AutoLaplaceApproximation",
     "AutoLowRankMultivariateNormal",
     "AutoMultivariateNormal",
     "AutoNormal",

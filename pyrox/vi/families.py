@@ -150,7 +150,11 @@ def transform_to(posterior: Distribution) -> Transform:
     raise NotImplementedError(f"a {type(posterior).__name__} is no transformed standard normal")
 
 
+def is_diagonal(posterior: Distribution) -> bool:
+    """Tell whether a posterior is made of independent normals."""
+    return isinstance(posterior, Independent) and isinstance(posterior.base_dist, Normal)
+
+
 def is_normal(posterior: Distribution) -> bool:
     """Tell whether every margin of a posterior is normal."""
-    normal = isinstance(posterior, Independent) and isinstance(posterior.base_dist, Normal)
-    return normal or isinstance(posterior, MultivariateNormal | LowRankMultivariateNormal)
+    return is_diagonal(posterior) or isinstance(posterior, MultivariateNormal | LowRankMultivariateNormal)

@@ -6,8 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from pyrox.dist import Delta, Distribution, Normal, TransformedDistribution
+from pyrox.dist import Delta, Distribution, MultivariateNormal, Normal, TransformedDistribution, constraints
 from pyrox.dist.transforms import Transform
 from pyrox.errors import ModelError
 from pyrox.model import init_to_uniform
@@ -120,16 +121,21 @@ class AutoContinuous:
     def _state(self, name: str, value: Any, **kwargs: Any) -> Any:
         return param(f"{self.prefix}_{name}", value, **kwargs)
 
-    def family(self) -> Distribution:
+    def family(self, start: Array) -> Distribution:
         """State the parameters, and give the distribution of positions that they make."""
         if self._family is None:
             raise ModelError("AutoContinuous needs family, a function (state, start) that gives a distribution on R^d")
-        return self._family(self._state, self._start)
+        return self._family(self._state, start)
+
+    def fitted(self, params: Mapping[str, Any]) -> Distribution:
+        """Give the member of the family that has these parameters."""
+        self._require(params)
+        # No start of its own: programs for different starts are the same.
+        return substitute(self.family, dict(params))(np.zeros(self.latent_dim))
 
     def posterior(self, params: Mapping[str, Any]) -> Distribution:
         """Give the distribution of positions."""
-        self._require(params)
-        return substitute(self.family, dict(params))()
+        return self.fitted(params)
 
     def _require(self, params: Mapping[str, Any]) -> None:
         _ = self.joint  # says what is missing where there is none
@@ -146,7 +152,7 @@ class AutoContinuous:
         if self._joint is None:
             self.setup(jax.random.key(0), args, kwargs)
         auxiliary = {"is_auxiliary": True}
-        position = sample(f"_{self.prefix}_latent", self.family(), infer=auxiliary)
+        position = sample(f"_{self.prefix}_latent", self.family(self._start), infer=auxiliary)
         values, log_dets = self.joint.values(position, {})
         for name, value in values.items():
             # The density of a value is that of its position, over the volume that the transform gives it.
@@ -181,13 +187,17 @@ class AutoContinuous:
 
     def _draw(self, key: Key, params: Mapping[str, Any], *, stick: bool | None) -> tuple[Array, Array]:
         """Draw a position; also give its log-density."""
-        posterior = self.posterior(params)
-        if families.is_normal(posterior) if stick is None else stick:
+        posterior = self.fitted(params)
+        if families.is_diagonal(posterior) if stick is None else stick:
             position = posterior.sample(key)
-            return position, self.posterior(jax.lax.stop_gradient(dict(params))).log_prob_inside(position)
+            return position, self.fitted(jax.lax.stop_gradient(dict(params))).log_prob_inside(position)
         if isinstance(posterior, TransformedDistribution):
             position, passed = posterior.sample_with_intermediates(key)
             return position, posterior.log_prob(position, passed)
+        if isinstance(posterior, MultivariateNormal):  # through the noise: no system to solve
+            noise = self.base_dist.sample(key)
+            position, log_det = families.transform_to(posterior).forward_and_log_det(noise)
+            return position, self.base_dist.log_prob_inside(noise) - log_det
         position = posterior.sample(key)
         return position, posterior.log_prob_inside(position)
 
@@ -219,7 +229,10 @@ class AutoContinuous:
         -------
         By site, an array of shape ``sample_shape + site shape``, in the support.
         """
-        return self._constrain(self.posterior(params).sample(rng_key, tuple(sample_shape)), params)
+        return self._constrain(self._positions(rng_key, params, tuple(sample_shape)), params)
+
+    def _positions(self, key: Key, params: Mapping[str, Any], shape: Shape) -> Array:
+        return self.posterior(params).sample(key, shape)
 
     def _constrain(self, positions: Array, params: Mapping[str, Any]) -> dict[str, Array]:
         lead = positions.shape[:-1]
@@ -250,19 +263,18 @@ class AutoContinuous:
         -------
         By site, an array with the quantiles along its first axis.
         """
-        levels = _as_levels(quantiles)
+        return self._constrain(self._position_quantiles(params, as_levels(quantiles)), params)
+
+    def _position_quantiles(self, params: Mapping[str, Any], levels: Array) -> Array:
         posterior = self.posterior(params)
         if families.is_normal(posterior):
-            margins = Normal(posterior.mean, jnp.sqrt(posterior.variance))
-            positions = margins.icdf(levels[:, None])
-        else:
-            # A fixed key: asked again, it says the same.
-            draws = posterior.sample(jax.random.key(0), (_QUANTILE_DRAWS,))
-            positions = jnp.quantile(draws, levels, axis=0)
-        return self._constrain(positions, params)
+            return Normal(posterior.mean, jnp.sqrt(posterior.variance)).icdf(levels[:, None])
+        # A fixed key: asked again, it says the same.
+        return jnp.quantile(self._positions(jax.random.key(0), params, (_QUANTILE_DRAWS,)), levels, axis=0)
 
 
-def _as_levels(quantiles: ArrayLike) -> Array:
+def as_levels(quantiles: ArrayLike) -> Array:
+    """Make an array of probabilities, and refuse what is none."""
     levels = jnp.atleast_1d(jnp.asarray(quantiles, float))
     if not bool(jnp.all((levels > 0) & (levels < 1))):
         raise ValueError(f"quantiles are probabilities between 0 and 1; met {quantiles}")
@@ -328,19 +340,16 @@ class AutoNormal(AutoContinuous):
         AutoContinuous.__init__(self, model, prefix, init_strategy)
         self.init_scale = init_scale
 
-    def family(self) -> Distribution:
+    def family(self, start: Array) -> Distribution:
         """State the parameters of every site, and give the normal distribution that they make."""
         locs, scales = [], []
         for name, site in self.joint.free.items():
-
-            def state(what: str, value: Any, name: str = name, **kwargs: Any) -> Any:
-                return param(f"{name}_{self.prefix}_{what}", value, **kwargs)
-
-            start = self._start[site.start : site.stop].reshape(site.unconstrained_shape)
-            own = families.diagonal_normal(state, start, init_scale=self.init_scale).base_dist
-            locs.append(jnp.ravel(own.loc))
-            scales.append(jnp.ravel(own.scale))
-        return Normal(jnp.concatenate(locs), jnp.concatenate(scales)).to_event(1)
+            part = start[site.start : site.stop].reshape(site.unconstrained_shape)
+            first = jnp.full_like(part, self.init_scale)
+            locs.append(param(f"{name}_{self.prefix}_loc", part))
+            scales.append(param(f"{name}_{self.prefix}_scale", first, constraint=constraints.positive))
+        loc, scale = (jnp.concatenate([jnp.ravel(x) for x in parts]) for parts in (locs, scales))
+        return Normal(loc, scale).to_event(1)
 
 
 class AutoMultivariateNormal(AutoContinuous):

@@ -39,6 +39,7 @@ class _Keep(Values):
     def __init__(self, sites: Sites, position: Array, data: Tree) -> None:
         Values.__init__(self, sites, position, data)
         self.transforms: dict[str, Transform] = {}
+        self.supports: dict[str, Any] = {}
 
     def constrain(self, msg: Message) -> Array:
         transform = transform_of(msg)
@@ -46,7 +47,7 @@ class _Keep(Values):
         if not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(transform)) and (
             own or constraints.has_fixed_support(msg["fn"].support)
         ):
-            self.transforms[msg["name"]] = transform
+            self.transforms[msg["name"]], self.supports[msg["name"]] = transform, msg["fn"].support
         return transform(self.slice(msg["name"]))
 
 
@@ -76,9 +77,28 @@ class Joint:
         self.free: dict[str, FreeSite] = self.sites.free
         self.dim = self.sites.dim
         blank = jnp.zeros(self.dim)
-        self._transforms = self._run_once(_Keep(self.sites, blank, _NO_DATA), args, kwargs).transforms
+        kept = self._run_once(_Keep(self.sites, blank, _NO_DATA), args, kwargs)
+        self._transforms, self.supports = kept.transforms, kept.supports
         concrete = not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((args, dict(kwargs))))
         self._arguments = (args, dict(kwargs)) if concrete else None
+
+    @property
+    def arguments(self) -> tuple[tuple, dict]:
+        """The arguments that the program was looked at with.
+
+        Raises
+        ------
+        ModelError
+            If they were placeholders of a JAX transformation.
+        """
+        if self._arguments is None:
+            raise ModelError("the arguments of the program are not known here: call svi.init outside of jax.jit")
+        return self._arguments
+
+    def at_arguments(self, params: Mapping[str, Any]) -> Callable[[Array], Array]:
+        """Give the log-density with these arguments, a function of a position."""
+        args, kwargs = self.arguments
+        return lambda position: self.terms(position, jax.random.key(0), params, args, kwargs).total()
 
     def _run_once(self, handler: Values | Inspect, args: tuple, kwargs: Mapping[str, Any]) -> Any:
         """Find out about structure, without computing."""
@@ -119,6 +139,10 @@ class Joint:
             substitute(seed(model or self.model, key), params)(*args, **kwargs)
         return handler
 
+    def label(self, i: int) -> str:
+        """Name an element of a position by its variable."""
+        return label(self.free, i)
+
     def values(self, position: Array, params: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Array]]:
         """Give the values of the latent variables at a position, and their log-determinants."""
         if len(self._transforms) < len(self.free):
@@ -132,13 +156,7 @@ class Joint:
 
     def _values_by_running(self, position: Array, params: Mapping[str, Any]) -> tuple[dict, dict]:
         # Some supports depend on other variables: only the program knows them.
-        if self._arguments is None:
-            dynamic = next(name for name in self.free if name not in self._transforms)
-            raise ModelError(
-                f"the support of {dynamic!r} depends on other variables, and the arguments of the program are not "
-                "known: call svi.init outside of jax.jit"
-            )
-        handler = self.terms(position, jax.random.key(0), params, *self._arguments)
+        handler = self.terms(position, jax.random.key(0), params, *self.arguments)
         log_dets = {name: handler.terms.get(f"{name} (Jacobian)", jnp.zeros(())) for name in self.free}
         return {name: handler.values[name] for name in self.free}, log_dets
 
@@ -188,6 +206,13 @@ class Joint:
             value = jnp.broadcast_to(jnp.asarray(message["value"], site.dtype), site.shape)
             parts.append(jnp.ravel(transform_of(message).inv(value)))
         return jnp.concatenate(parts)
+
+
+def label(free: Mapping[str, FreeSite], i: int) -> str:
+    """Name an element of a position by its variable, with the index where there are several."""
+    name, site = next((n, s) for n, s in free.items() if s.start <= i < s.stop)
+    at = np.unravel_index(i - site.start, site.unconstrained_shape)
+    return f"{name}[{', '.join(map(str, at))}]" if at else name
 
 
 def collect_data(model: Callable, args: tuple, kwargs: Mapping[str, Any]) -> dict[str, Any]:

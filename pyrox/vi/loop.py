@@ -25,6 +25,11 @@ from pyrox.vi.stopping import Plateau
 _MAX_FAILURES = 10
 _MIN_BLOCK, _MAX_BLOCK, _NUM_BLOCKS = 50, 500, 20
 
+# XLA makes kernels of small loops by itself, and one inside ours would end the process: none may be small.
+_OPTIONS = {**_NATIVE_OPTIONS, "xla_cpu_small_while_loop_byte_threshold": 0}
+# Programs that the emitter of native kernels has refused.
+_refused: set[str | None] = set()
+
 Loss = Callable[[Tree, Key, Tree], Array]
 
 
@@ -189,10 +194,11 @@ def compile_loop(run: Callable, *shapes: Any) -> Any:
                 return jax.tree.unflatten(tree, outs)
 
             key = _fingerprint(rewritten, (jax.tree.structure(shapes), tree, "native"))
-            try:
-                return _kept(key, lambda: _lower(_as_one_kernel(program), *shapes, options=_NATIVE_OPTIONS))
-            except Exception:  # the emitter's refusals have no type of their own: the ordinary way tells what is wrong
-                return compile_function(run, *shapes)
+            if key not in _refused:
+                try:
+                    return _kept(key, lambda: _lower(_as_one_kernel(program), *shapes, options=_OPTIONS))
+                except Exception:  # a refusal has no type of its own: the ordinary way tells if more is wrong
+                    _refused.add(key)
     return compile_function(run, *shapes)
 
 

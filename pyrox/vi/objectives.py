@@ -156,7 +156,7 @@ class AutoContinuousELBO(ELBO):
     num_particles
         Number of draws of each estimate.
     sticking_the_landing
-        See ``ELBO``; None does so where the guide's density costs little, in normal families.
+        See ``ELBO``; None does so for independent normals. Where correlations are fitted it pays near the end alone.
     """
 
     def __init__(self, num_particles: int = 1, *, sticking_the_landing: bool | None = None) -> None:
