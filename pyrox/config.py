@@ -90,12 +90,19 @@ def set_platform(platform: str | None = None) -> None:
     platform
         ``"cpu"``, ``"gpu"`` or ``"tpu"``; None takes ``"cpu"``.
 
+    Raises
+    ------
+    ValueError
+        For any other name.
+
     Examples
     --------
     >>> import pyrox as px
     >>> px.set_platform("cpu")
     """
     wanted = platform or "cpu"
+    if wanted not in ("cpu", "gpu", "tpu"):
+        raise ValueError(f"set_platform takes 'cpu', 'gpu' or 'tpu'; met {platform!r}")
     if _devices_are_in_use() and jax.default_backend() != wanted:
         message = f"set_platform({wanted!r}) comes too late: JAX already computes on {jax.default_backend()!r}"
         warnings.warn(message, stacklevel=2)
@@ -129,6 +136,8 @@ def set_host_device_count(n: int) -> None:
     >>> import pyrox as px
     >>> px.set_host_device_count(4)  # doctest: +SKIP
     """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ValueError(f"set_host_device_count takes a whole number of at least 1; met {n!r}")
     try:
         jax.config.update("jax_num_cpu_devices", n)
     except RuntimeError as error:

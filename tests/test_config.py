@@ -47,6 +47,14 @@ def test_validation_is_of_the_process_and_blocks_are_of_the_thread():
         px.enable_validation(False)
 
 
+def test_settings_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="'cpu', 'gpu' or 'tpu'; met 'abacus'"):
+        px.set_platform("abacus")
+    for n in (0, 2.0, True):
+        with pytest.raises(ValueError, match=f"at least 1; met {n}"):
+            px.set_host_device_count(n)
+
+
 def test_calls_that_come_too_late_say_so():
     jax.devices()
     with pytest.warns(UserWarning, match="set_host_device_count comes too late"):

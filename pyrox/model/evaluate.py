@@ -11,6 +11,7 @@ from pyrox.dist.transforms import Transform
 from pyrox.errors import ModelError, ShapeError
 from pyrox.model.handlers import Trace, set_from_base, substitute, trace
 from pyrox.model.messenger import Message, Messenger, leak_error, shape_of, transform_of
+from pyrox.model.sites import masked, weighted
 from pyrox.typing import Array
 
 Values = Mapping[str, Any]
@@ -80,11 +81,7 @@ def site_log_density(site: Message, *, skip_transforms: bool = False) -> Any:
         term = fn.base_dist.log_prob(passed[0][0]) if skip_transforms else fn.log_prob(site["value"], passed)
     else:
         term = fn.log_prob(jnp.asarray(site["value"]))
-    if site["mask"] is not None:
-        term = jnp.where(site["mask"], term, 0.0)
-    if site["scale"] is not None:
-        term = term * site["scale"]
-    return jnp.sum(term)
+    return weighted(site, term)
 
 
 class Given(substitute):
@@ -321,7 +318,7 @@ def log_likelihood(model: Callable, posterior_samples: Values, *args: Any, **kwa
 
     Returns
     -------
-    By observed site, an array of shape ``(draw, *batch_shape)``.
+    By observed site, an array of shape ``(draw, *batch_shape)``; 0 where a mask leaves an observation out.
 
     Raises
     ------
@@ -349,6 +346,6 @@ def log_likelihood(model: Callable, posterior_samples: Values, *args: Any, **kwa
     def single(values: dict[str, Array]) -> dict[str, Array]:
         record = trace(CompleteDraw(model, values)).get_trace(*args, **kwargs)
         seen = {n: s for n, s in record.items() if s["type"] == "sample" and s["is_observed"]}
-        return {n: s["fn"].log_prob(s["value"]) for n, s in seen.items()}
+        return {n: masked(s, s["fn"].log_prob(s["value"])) for n, s in seen.items()}
 
     return jax.vmap(single)(draws)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyrox.dist import Distribution, biject_to, constraints
-from pyrox.errors import ShapeError
+from pyrox.errors import ModelError, ShapeError
 from pyrox.model import values as host
 from pyrox.model.messenger import (
     Message,
@@ -149,20 +149,22 @@ class seed(Messenger):
         given = rng_seed if rng_seed is not None else rng
         if given is None:
             raise ValueError("seed needs rng_seed: an int or a JAX key")
-        self.key = _as_key(given)
+        self.key = as_key(given)
 
     def begin(self) -> _Keys:
         return _Keys(self.key)
 
 
-def _as_key(given: Any) -> Key:
-    if isinstance(given, bool | float | str):
-        raise ValueError(f"rng_seed is an int or a JAX key, not {given!r}")
-    if isinstance(given, int | np.integer):
-        return jax.random.key(int(given) % 2**64) if given < 0 else jax.random.key(int(given))
-    if jnp.ndim(given) == 0 and not jnp.issubdtype(given.dtype, jax.dtypes.prng_key):
+def as_key(given: Any) -> Key:
+    """Make a JAX key of an int, and of a scalar integer array; leave keys."""
+    if isinstance(given, int | np.integer) and not isinstance(given, bool):
+        return jax.random.key(np.uint64(int(given) % 2**64))
+    kind = getattr(given, "dtype", np.dtype(object))
+    if jnp.issubdtype(kind, jnp.integer) and given.ndim == 0:
         return jax.random.key(given)
-    return given
+    if jnp.issubdtype(kind, jax.dtypes.prng_key) or jnp.issubdtype(kind, jnp.integer):
+        return given
+    raise ValueError(f"rng_seed is an int or a JAX key, not {given!r}")
 
 
 class substitute(Messenger):
@@ -241,9 +243,7 @@ def _require_member(msg: Message, what: str) -> None:
     array = np.asarray(value)
     if array.ndim < support.event_dim:
         raise ShapeError(f"{what}: {msg['name']!r} has events of {support.event_dim} axes; met shape {array.shape}")
-    # A check, not a part of the program that a JAX transformation may be looking at.
-    with jax.ensure_compile_time_eval():
-        host.require_support(array, support, f"{what}: the value of {msg['name']!r}")
+    host.require_support(array, support, f"{what}: the value of {msg['name']!r}")
 
 
 def set_from_base(msg: Message, base: Any) -> None:
@@ -333,6 +333,9 @@ class replay(Messenger):
         self.fn = fn
         if guide_trace is None:
             raise ValueError("replay needs guide_trace, the record of another run")
+        plain = [name for name, site in guide_trace.items() if not isinstance(site, Mapping)]
+        if plain:
+            raise ModelError(f"replay takes the record of a run; {plain[0]!r} is a value: substitute takes values")
         self.guide_trace = guide_trace
 
     def process_message(self, msg: Message) -> None:
@@ -405,7 +408,7 @@ class scale(Messenger):
         self.fn = fn
         if isinstance(scale_factor, int | float) and not scale_factor > 0:
             raise ValueError(f"scale_factor must be positive; met {scale_factor!r}")
-        self.scale_factor = scale_factor
+        self.scale_factor = np.asarray(scale_factor) if isinstance(scale_factor, list | tuple) else scale_factor
 
     def process_message(self, msg: Message) -> None:
         if msg["type"] in ("sample", "param", "factor"):
@@ -437,7 +440,7 @@ class mask(Messenger):
         self.fn = fn
         if mask is None:
             raise ValueError("mask needs mask: booleans, True where an element counts")
-        self.mask = mask
+        self.mask = mask if isinstance(mask, bool) else jnp.asarray(mask, bool)
 
     def process_message(self, msg: Message) -> None:
         if msg["type"] in ("sample", "factor"):

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from pyrox.dist import Distribution, biject_to, constraints
-from pyrox.errors import ModelError
+from pyrox.errors import ModelError, ShapeError
 from pyrox.model.evaluate import Values, base_transform, potential_energy
-from pyrox.model.handlers import seed, substitute, trace
-from pyrox.model.messenger import Message, transform_of
+from pyrox.model.handlers import as_key, seed, substitute, trace
+from pyrox.model.messenger import Message, shape_of, transform_of
 from pyrox.typing import Array, Key
 
 Strategy = Callable[[Message], Any]
@@ -29,10 +29,6 @@ def _is_free(msg: Message) -> bool:
         and isinstance(fn, Distribution)
         and not fn.is_discrete
     )
-
-
-def _whole_shape(msg: Message) -> tuple[int, ...]:
-    return (*msg["kwargs"]["sample_shape"], *msg["fn"].batch_shape, *msg["fn"].event_shape)
 
 
 def _key_of(msg: Message) -> Key:
@@ -74,7 +70,7 @@ def _uniform(msg: Message, radius: float) -> Any:
     if not _is_free(msg):
         return None
     transform = transform_of(msg)
-    shape = tuple(transform.inverse_shape(_whole_shape(msg)))
+    shape = tuple(transform.inverse_shape(shape_of(msg)))
     return transform(jax.random.uniform(_key_of(msg), shape, minval=-radius, maxval=radius))
 
 
@@ -101,7 +97,7 @@ def _feasible(msg: Message) -> Any:
     if not _is_free(msg):
         return None
     transform = transform_of(msg)
-    return transform(jnp.zeros(tuple(transform.inverse_shape(_whole_shape(msg)))))
+    return transform(jnp.zeros(tuple(transform.inverse_shape(shape_of(msg)))))
 
 
 def init_to_prior() -> Strategy:
@@ -214,7 +210,7 @@ def find_valid_initial_params(
     Parameters
     ----------
     rng_key
-        A JAX key, or an array of keys.
+        A JAX key, an array of keys, or an int.
     model
         A function of primitives, or a Model.
     *model_args, **model_kwargs
@@ -247,7 +243,8 @@ def find_valid_initial_params(
     >>> float(params["x"]), bool(valid)
     (0.0, True)
     """
-    key = rng_key if jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(rng_key)
+    key = as_key(rng_key)
+    key = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
 
     def propose(key: Key) -> dict[str, Array]:
         return _unconstrained_start(key, model, model_args, model_kwargs, init_strategy, param_as_improper)
@@ -299,7 +296,11 @@ def _base_value(name: str, site: Message) -> Array:
             f"the free variable {name!r} is discrete ({type(fn).__name__}): it has no unconstrained value. "
             "Observe it, or sum it out of the program"
         )
-    value = jnp.broadcast_to(value, _whole_shape(site)).astype(float)
+    shape = shape_of(site)
+    try:
+        value = jnp.broadcast_to(value, shape).astype(float)
+    except ValueError:
+        raise ShapeError(f"the start of {name!r} has shape {value.shape}, the variable {shape}") from None
     for transform in reversed(getattr(fn, "transforms", ())):
         value = transform.inv(value)
     return base_transform(site).inv(value)

@@ -95,6 +95,9 @@ class Node:
             raise NodeError(f"{describe(self)} is a scalar and cannot be iterated over: {WAYS_OUT}")
         return (self[i] for i in range(self.shape[0]))
 
+    def __contains__(self, item: Any) -> bool:
+        raise NodeError(f"whether {describe(self)} contains {item!r} is not known: {WAYS_OUT}")
+
     def __getitem__(self, item: Any) -> "Node":
         return call(take, self, *split_index(self, item, Node, describe(self)))
 
@@ -265,10 +268,16 @@ def _is_hashable(key: Hashable) -> bool:
     return True
 
 
+# What follows from the shape alone is known while the model is written.
+_OF_SHAPES = (jnp.shape, jnp.ndim, jnp.size)
+
+
 def call(fn: Callable, *args: Any, **kwargs: Any) -> Any:
     """Apply a function: an expression if any argument holds a node, its value otherwise."""
     if not contains_node((args, kwargs)):
         return fn(*args, **kwargs)
+    if fn in _OF_SHAPES and len(args) == 1 and not kwargs and isinstance(args[0], Node):
+        return getattr(args[0], fn.__name__)
     node = Expression(fn, args, kwargs)
     if isinstance(node.struct, jax.ShapeDtypeStruct):
         return node

@@ -58,7 +58,7 @@ class plate(Messenger):
             raise ShapeError(f"plate {name!r}: dim counts batch axes from the right, -1, -2, ...; met {dim!r}")
         args = (self.size, self.subsample_size)
         msg = apply_stack(make_message("plate", name, _draw_indices, args=args, kwargs={"rng_key": None, "name": name}))
-        self.indices: Array = msg["value"]
+        self.site, self.indices = msg["name"], msg["value"]
         if jnp.shape(self.indices) != (self.subsample_size,):
             raise ShapeError(
                 f"plate {name!r} takes {self.subsample_size} indices; those given have shape {jnp.shape(self.indices)}"
@@ -73,7 +73,10 @@ class plate(Messenger):
         raise TypeError(f"plate {self.name!r} is no wrapper: use it in a with block, with plate(...):")
 
     def begin(self) -> "PlateRun":
-        taken = {run.frame.dim: run.frame for run in active_plates()}
+        around = active_plates()
+        if any(run.plate.site == self.site for run in around):
+            raise ModelError(f"plate {self.name!r} stands inside itself: give the inner one another name")
+        taken = {run.frame.dim: run.frame for run in around}
         dim = next(d for d in range(-1, -len(taken) - 2, -1) if d not in taken) if self.dim is None else self.dim
         if dim in taken:
             other = taken[dim]

@@ -5,11 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pyrox.errors import ModelError
 from pyrox.model.evaluate import Draw, Values, as_draws
 from pyrox.model.graph import Model
-from pyrox.model.handlers import seed, substitute, trace, uncondition
+from pyrox.model.handlers import as_key, seed, substitute, trace, uncondition
 from pyrox.model.messenger import Messenger
 from pyrox.typing import Array, Key
 
@@ -67,13 +68,15 @@ class Predictive:
             if fn is not None and not callable(fn):
                 raise ModelError(f"Predictive: {what} is a px.Model or a function of primitives; met {fn!r}")
         self.model, self.guide, self.params, self.parallel = model, guide, dict(params or {}), parallel
-        self.return_sites = (return_sites,) if isinstance(return_sites, str) else return_sites
+        self.return_sites = (return_sites,) if isinstance(return_sites, str) else tuple(return_sites or ())
         self.posterior_samples, given = as_draws(posterior_samples or {})
         if given is not None and num_samples not in (None, given):
             raise ModelError(f"Predictive: posterior_samples hold {given} draws, num_samples is {num_samples}")
         self.num_samples = given if num_samples is None else num_samples
         if self.num_samples is None:
             raise ModelError("Predictive needs num_samples where there are no posterior_samples")
+        if not isinstance(self.num_samples, int | np.integer) or self.num_samples < 0:
+            raise ModelError(f"Predictive: num_samples is a whole number, not negative; met {num_samples!r}")
 
     def get_samples(self, rng_key: Key, *args: Any, **kwargs: Any) -> dict[str, Array]:
         """Draw.
@@ -81,7 +84,7 @@ class Predictive:
         Parameters
         ----------
         rng_key
-            A JAX key.
+            A JAX key, or an int.
         *args, **kwargs
             Arguments of the model, and of the guide.
 
@@ -97,10 +100,10 @@ class Predictive:
             If draws do not have the shape of their site.
         """
         known = self.posterior_samples
-        key_guide, key_model = jax.random.split(rng_key)
+        key_guide, key_model = jax.random.split(as_key(rng_key))
         if self.guide is not None:
             known = {**known, **self._run(key_guide, self.guide, known, None, args, kwargs)}
-        return self._run(key_model, _drawn_anew(self.model), known, self.return_sites or (), args, kwargs)
+        return self._run(key_model, _drawn_anew(self.model), known, self.return_sites, args, kwargs)
 
     __call__ = get_samples
 

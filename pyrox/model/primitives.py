@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
-from pyrox.errors import ModelError
+from pyrox.dist import Distribution
+from pyrox.errors import ModelError, ShapeError
 from pyrox.model import values as host
-from pyrox.model.messenger import apply_stack, handler_depth, has_tracer, make_message
+from pyrox.model.messenger import Message, apply_stack, handler_depth, has_tracer, make_message, shape_of
 from pyrox.model.modules import module
 from pyrox.model.plates import plate, subsample
 from pyrox.typing import Array, ArrayLike, Key, Shape
@@ -60,7 +60,19 @@ def sample(
         )
     kwargs = {"rng_key": rng_key, "sample_shape": tuple(sample_shape)}
     msg = make_message("sample", name, fn, kwargs=kwargs, value=obs, is_observed=obs is not None, **fields)
-    return apply_stack(msg)["value"]
+    if not isinstance(fn, Distribution) and not callable(fn):
+        raise ModelError(f"sample({name!r}) takes a distribution, or a function of a key; met {fn!r}")
+    apply_stack(msg)
+    if obs is None and msg["infer"].get("exact"):
+        _require_exact(msg)
+    return msg["value"]
+
+
+def _require_exact(msg: Message) -> None:
+    """Refuse a handler's value of another shape, where what follows relies on the shape."""
+    met, wanted = np.shape(msg["value"]), shape_of(msg)
+    if wanted is not None and met != wanted:
+        raise ShapeError(f"{msg['name']}: a handler has given it a value of shape {met}, the variable has {wanted}")
 
 
 def param(name: str, init_value: Any = None, **kwargs: Any) -> Any:
@@ -96,7 +108,7 @@ def param(name: str, init_value: Any = None, **kwargs: Any) -> Any:
         return apply_stack(make_message("param", name, _drawn, args=(init_value,), kwargs=made))["value"]
     constraint = kwargs.get("constraint")
     if constraint is not None and init_value is not None and not has_tracer((constraint, init_value)):
-        _require_start(name, constraint, init_value)
+        host.require_support(np.asarray(init_value), constraint, f"param {name!r}: its value to start from")
     msg = make_message("param", name, _initial, args=(init_value,), kwargs=kwargs)
     return apply_stack(msg)["value"]
 
@@ -112,12 +124,6 @@ def _drawn(init_fn: Callable, *, rng_key: Key | None, name: str, **_kwargs: Any)
             "handlers.seed(program, rng_seed=0), or give a value by substitute"
         )
     return init_fn(rng_key)
-
-
-def _require_start(name: str, constraint: Any, init_value: Any) -> None:
-    # A check, not a part of the program that a JAX transformation may be looking at.
-    with jax.ensure_compile_time_eval():
-        host.require_support(np.asarray(init_value), constraint, f"param {name!r}: its value to start from")
 
 
 def _identity(value: Any) -> Any:

@@ -162,9 +162,9 @@ class Data(Statement):
         -------
         Whether negative values, counted from the end, may occur.
         """
-        wraps = bool(np.any(self.value < 0))
-        self.limits.append((node, axis, wraps, f"{what} (Data {self.name!r})"))
-        self.require_limits()
+        wraps, what = bool(np.any(self.value < 0)), f"{what} (Data {self.name!r})"
+        require_in_bounds(self.value, node.shape[axis], what)
+        self.limits.append((node, axis, wraps, what))
         return wraps
 
     def require_limits(self) -> None:

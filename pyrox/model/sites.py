@@ -229,11 +229,11 @@ class Density(Values):
     def observe(self, msg: Message, value: Array) -> Array:
         checked = self.sites.observed.get(msg["name"]) is not None
         value = jnp.asarray(value)
-        self.terms[msg["name"]] = _sum_inside(msg, value) if checked else _weighted(msg, msg["fn"].log_prob(value))
+        self.terms[msg["name"]] = _sum_inside(msg, value) if checked else weighted(msg, msg["fn"].log_prob(value))
         return value
 
     def add_factor(self, msg: Message) -> None:
-        self.terms[msg["name"]] = _weighted(msg, jnp.asarray(msg["value"]))
+        self.terms[msg["name"]] = weighted(msg, jnp.asarray(msg["value"]))
 
     def total(self) -> Array:
         """Give the sum of all terms."""
@@ -269,7 +269,7 @@ class Pointwise(Values):
         self.terms: dict[str, Array] = {}
 
     def observe(self, msg: Message, value: Array) -> Array:
-        self.terms[msg["name"]] = msg["fn"].log_prob(value)
+        self.terms[msg["name"]] = masked(msg, msg["fn"].log_prob(value))
         return value
 
 
@@ -296,18 +296,20 @@ class Place(Values):
 def _sum_inside(msg: Message, value: Array) -> Array:
     """Sum the log-density of a value known to lie in the support."""
     if msg["mask"] is not None or (msg["scale"] is not None and jnp.ndim(msg["scale"])):
-        return _weighted(msg, msg["fn"].log_prob_inside(value))
+        return weighted(msg, msg["fn"].log_prob_inside(value))
     total = msg["fn"].log_prob_sum(value)
     return total if msg["scale"] is None else total * msg["scale"]
 
 
-def _weighted(msg: Message, log_prob: Array) -> Array:
+def masked(msg: Message, log_prob: Array) -> Array:
+    """Leave out what the mask leaves out."""
+    return log_prob if msg["mask"] is None else jnp.where(msg["mask"], log_prob, 0.0)
+
+
+def weighted(msg: Message, log_prob: Array) -> Array:
     """Apply mask and scale, and sum."""
-    if msg["mask"] is not None:
-        log_prob = jnp.where(msg["mask"], log_prob, 0.0)
-    if msg["scale"] is not None:
-        log_prob = log_prob * msg["scale"]
-    return _sum(log_prob)
+    log_prob = masked(msg, log_prob)
+    return _sum(log_prob if msg["scale"] is None else log_prob * msg["scale"])
 
 
 def _sum(term: Array) -> Array:

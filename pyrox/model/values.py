@@ -81,7 +81,9 @@ def require_finite(array: np.ndarray, what: str, way_out: str) -> None:
 
 def require_support(array: np.ndarray, support: Support, what: str) -> None:
     """Raise an error that shows the first event outside a set."""
-    inside = np.asarray(support(array))
+    # A check, not a part of the program that a JAX transformation may be looking at.
+    with jax.ensure_compile_time_eval():
+        inside = np.asarray(support(array))
     if inside.all():
         return
     where = tuple(int(i) for i in np.argwhere(~inside)[0])

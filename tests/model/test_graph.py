@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pyrox.errors import ShapeError
+import pyrox as px
+from pyrox.errors import NodeError, ShapeError
+from pyrox.handlers import trace
 from pyrox.model import Data, Deterministic, LogDensity, Model, Normal, current_model, lift, math, model_dims, set_data
 
 RNG = np.random.default_rng(0)
@@ -234,6 +236,54 @@ def test_mixed_indices_mean_what_numpy_means(item):
     with Model():
         table = Normal("table", shape=(3, 4))
         np.testing.assert_array_equal(table[item].eval({"table": values}), values[item])
+
+
+def test_indices_keep_their_meaning_when_data_grow_or_shrink():
+    with Model() as model:
+        x = Data("x", [0.0, 1.0, 2.0])
+        last, ends, mask = x[-1], x[np.array([-1, 0])], x[np.array([True, False, True])]
+        for name, part in {"last": last, "ends": ends, "mask": mask, "second": x[2]}.items():
+            Deterministic(name, part)
+    set_data({"x": np.arange(5.0)}, model)
+    assert last.eval() == 4.0
+    np.testing.assert_array_equal(ends.eval(), [4.0, 0.0])
+    with pytest.raises(ShapeError, match=r"Data 'x'.*mask of length 3 does not fit length 5"):
+        trace(model).get_trace()
+    set_data({"x": [7.0, 8.0]}, model)
+    with pytest.raises(ShapeError, match="Data 'x' on axis 0: 2 is out of bounds for length 2"):
+        model["second"].eval()
+
+
+def test_a_dim_that_shrinks_below_an_index_is_told():
+    with Model(coords={"g": range(3)}) as model:
+        Normal("y", Normal("level", dims="g")[np.array([0, 1, 2])], 1.0, observed=[1.0, 2.0, 3.0])
+    model.set_dim("g", 2)
+    with pytest.raises(ShapeError, match="'level' on axis 0: 2 is out of bounds for length 2"):
+        LogDensity.build(model)
+
+
+@pytest.mark.parametrize(
+    ("item", "error", "words"),
+    [
+        (np.array([True, False]), ShapeError, "mask of length 2 does not fit length 3"),
+        (np.ones((3, 2), bool), ShapeError, "on axis 1: a mask of length 2 does not fit length 4"),
+        (slice(1.5, None), NodeError, "bounds of a slice must be plain integers"),
+        (slice(None, np.float64(1)), NodeError, "bounds of a slice must be plain integers"),
+    ],
+    ids=str,
+)
+def test_indices_that_numpy_refuses_are_refused(item, error, words):
+    with Model():
+        table = Normal("table", shape=(3, 4))
+        with pytest.raises(error, match=f"'table'.*{words}"):
+            table[item]
+
+
+def test_what_follows_from_the_shape_is_a_number():
+    x, _ = two_variables()
+    assert (np.shape(x), np.ndim(x), np.size(x), px.math.shape(x)) == ((3, 4), 2, 12, (3, 4))
+    with pytest.raises(NodeError, match="whether RandomVariable 'x' contains 3"):
+        3 in x  # noqa: B015 - the question is the mistake
 
 
 def grouped():

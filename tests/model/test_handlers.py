@@ -34,7 +34,7 @@ from pyrox.handlers import (
     trace,
     uncondition,
 )
-from pyrox.model import LogDensity, Model, Normal, log_density
+from pyrox.model import HalfNormal, LogDensity, Model, Normal, log_density
 from pyrox.primitives import deterministic, factor, param, plate, sample
 
 ALONE = set()
@@ -130,6 +130,34 @@ def test_scale_and_mask_multiply_up():
     record = trace(scale(scale(seed(two_sites, 0), 2.0), 3.0)).get_trace()
     assert record["a"]["scale"] == 6.0
     assert trace(mask(seed(two_sites, 0), mask=False)).get_trace()["b"]["mask"] is False
+
+
+def test_masks_and_scales_may_be_lists():
+    def program():
+        sample("x", dist.Normal(0.0, 1.0).expand((2,)))
+
+    nested = mask(mask(program, [True, False]), jnp.array([1.0, 1.0]))
+    got, _ = log_density(scale(scale(nested, [2.0, 3.0]), 2.0), (), {}, {"x": jnp.zeros(2)})
+    np.testing.assert_allclose(got, 4 * dist.Normal(0.0, 1.0).log_prob(0.0))
+
+
+def test_seeds_are_ints_of_any_size_and_sign():
+    draws = [float(seed(lambda: sample("x", dist.Normal(0.0, 1.0)), s)()) for s in (-1, 2**70 + 1, 2**64 - 2)]
+    assert len(set(draws)) == 3
+
+
+def test_a_model_can_be_built_inside_jit():
+    @jax.jit
+    def density(x):
+        with Model() as model:
+            Normal("y", HalfNormal("s", 2.0), 1.0, observed=[1.0, 2.0])
+        logdensity = LogDensity.build(model)
+        return logdensity(x, logdensity.data)
+
+    with Model() as model:
+        Normal("y", HalfNormal("s", 2.0), 1.0, observed=[1.0, 2.0])
+    logdensity = LogDensity.build(model)
+    np.testing.assert_allclose(density(jnp.ones(1)), logdensity(jnp.ones(1), logdensity.data))
 
 
 @PROGRAMS
@@ -336,6 +364,16 @@ def positive():
     return sample("x", POSITIVE)
 
 
+def eight():
+    """A graph whose expressions rely on the shape of a variable."""
+    with Model() as model:
+        Normal("y", Normal("x", shape=8)[np.array([0, 7])], 1.0)
+    return model
+
+
+WRONG_SHAPE = r"x: a handler has given it a value of shape \(3,\), the variable has \(8,\)"
+
+
 @pytest.mark.parametrize(
     ("run", "error", "words"),
     [
@@ -358,6 +396,14 @@ def positive():
             "'x' is observed",
         ),
         (lambda: scope(lambda: None, ""), ModelError, "prefix"),
+        (lambda: replay(positive, {"x": 1.0}), ModelError, "'x' is a value: substitute"),
+        (lambda: seed(positive, [0, 1]), ValueError, "an int or a JAX key"),
+        (lambda: seed(positive, 0.5), ValueError, "an int or a JAX key"),
+        *(
+            (lambda handler=handler: seed(handler(eight(), {"x": [0.0, 0.0, 0.0]}), 0)(), ShapeError, WRONG_SHAPE)
+            for handler in (substitute, condition, do)
+        ),
+        (lambda: log_density(eight(), (), {}, {"x": jnp.zeros(3)}), ShapeError, WRONG_SHAPE),
     ],
 )
 def test_bad_input(run, error, words):
@@ -371,6 +417,7 @@ def test_bad_input(run, error, words):
         (lambda: sample("x", dist.Normal(0.0, 1.0)), "handlers.seed"),
         (lambda: trace(lambda: [deterministic("x", 1.0), factor("x", 1.0)]).get_trace(), "two statements"),
         (lambda: sample("x", dist.Normal), "not the class"),
+        (lambda: sample("x", 3.0), "'x'.*a distribution, or a function of a key; met 3.0"),
         (lambda: sample(dist.Normal(0.0, 1.0), "x"), "a str"),
     ],
 )

@@ -247,6 +247,12 @@ def inside_a_model():
         px.Normal("x", 0.0, 1.0)
 
 
+def inside_itself():
+    a = plate("a", 3)
+    with a, a:
+        sample("x", dist.Normal(0.0, 1.0))
+
+
 def wrong_subsample():
     with plate("a", 10, subsample_size=2):
         subsample(jnp.zeros(9))
@@ -258,6 +264,7 @@ BAD = {
     "axis": (two_plates_on_one_axis, ShapeError, r"'a' \(size 3\) and 'b' \(size 4\) both have dim=-1"),
     "twice": (subsample_twice, ModelError, "'a' draws its subsample twice: make it once"),
     "again": (stated_with_another_size, ShapeError, r"'a' is stated with .*\(2, 2\), then with \(3, 3\)"),
+    "itself": (inside_itself, ModelError, "plate 'a' stands inside itself"),
     "model": (inside_a_model, ModelError, "'a' stands inside `with px.Model.*dims="),
     "subsample": (wrong_subsample, ShapeError, r"\(9,\).*plate 'a' has size 10"),
     "dim": (lambda: plate("a", 3, dim=0), ShapeError, "counts batch axes from the right.*met 0"),

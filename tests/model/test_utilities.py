@@ -10,7 +10,7 @@ import pyrox as px
 import pyrox.dist as dist
 from pyrox.dist import transforms
 from pyrox.errors import ModelError, ShapeError
-from pyrox.handlers import condition, do, scale, seed, substitute, trace
+from pyrox.handlers import condition, do, mask, scale, seed, substitute, trace
 from pyrox.model import (
     LogDensity,
     Predictive,
@@ -140,6 +140,17 @@ def test_log_likelihood(model, args):
 
 
 @PROGRAMS
+def test_log_likelihood_leaves_out_what_a_mask_does(model, args):
+    draws = {"mu": np.zeros(2), "tau": np.ones(2)}
+    kept = jnp.array([True, False, True])
+    got = log_likelihood(mask(model, [True, False, True]), draws, *args)["y"]
+    np.testing.assert_allclose(got, jnp.where(kept, log_likelihood(model, draws, *args)["y"], 0.0))
+    logdensity = LogDensity.build(mask(model, [True, False, True]), args)
+    flat = logdensity.log_likelihood(jnp.zeros(logdensity.dim), logdensity.data)["y"]
+    np.testing.assert_array_equal(flat[1], 0.0)
+
+
+@PROGRAMS
 @pytest.mark.parametrize("parallel", [False, True])
 def test_predictive(model, args, parallel):
     number = 4000
@@ -199,6 +210,25 @@ def test_predictive_refuses_what_cannot_be():
         Predictive(function, num_samples=2, return_sites=["z"]).get_samples(jax.random.key(0))
     with pytest.raises(ModelError, match=r"model is a px.Model or a function"):
         Predictive(3, num_samples=2)
+    for number in (-1, 2.5):
+        with pytest.raises(ModelError, match=f"num_samples is a whole number, not negative; met {number}"):
+            Predictive(function, num_samples=number)
+
+
+def test_predictive_can_be_asked_again_and_takes_an_int():
+    predictive = Predictive(function, num_samples=2, return_sites=(name for name in ["mu"]))
+    first = predictive.get_samples(3)
+    again = predictive.get_samples(jax.random.key(3))
+    assert list(first) == list(again) == ["mu"]
+    np.testing.assert_array_equal(first["mu"], again["mu"])
+
+
+def test_a_start_of_the_wrong_shape_names_the_site():
+    def program():
+        sample("x", dist.Normal(0.0, 1.0).expand((8,)))
+
+    with pytest.raises(ShapeError, match=r"start of 'x' has shape \(3,\), the variable \(8,\)"):
+        find_valid_initial_params(0, program, init_strategy=init_to_value({"x": jnp.zeros(3)}))
 
 
 STRATEGIES = {
