@@ -4,7 +4,7 @@ Write a model in a ``with px.Model():`` block, call ``px.sample()``, and get Arv
 """
 
 from pyrox import config as config  # first: it sets the precision
-from pyrox import dist, errors, handlers, model, primitives, samplers
+from pyrox import dist, errors, handlers, model, primitives, samplers, vi
 from pyrox.cache import set_compilation_cache
 from pyrox.config import (
     enable_validation,
@@ -116,6 +116,7 @@ from pyrox.model import (
 )
 
 __version__ = "0.1.0"
+from pyrox.variational import find_MAP, fit
 
 __all__ = [
     "AR",
@@ -221,6 +222,8 @@ __all__ = [
     "dist",
     "enable_validation",
     "errors",
+    "find_MAP",
+    "fit",
     "handlers",
     "lift",
     "math",
@@ -236,4 +239,5 @@ __all__ = [
     "set_platform",
     "set_precision",
     "validation_enabled",
+    "vi",
 ]  # fmt: skip

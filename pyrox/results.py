@@ -203,6 +203,37 @@ def append(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
     return {**joined, **{name: data for name, data in later.items() if name not in joined}}
 
 
+def plot_losses(losses: np.ndarray, ax: Any = None, *, title: str = "") -> Any:
+    """Plot losses by step, from where the worst of the descent is over.
+
+    Parameters
+    ----------
+    losses
+        The losses; those that are not finite are left out.
+    ax
+        Matplotlib axes to draw into; None makes new ones.
+    title
+        What was fitted.
+
+    Returns
+    -------
+    The axes.
+    """
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.subplots()[1]
+    steps = np.flatnonzero(np.isfinite(losses))
+    ax.plot(steps, losses[steps], linewidth=0.8)
+    if steps.size:
+        settled = losses[steps][steps.size // 10 :]
+        low, high = float(settled.min()), float(np.quantile(settled, 0.99))
+        margin = 0.05 * (high - low) or 1.0
+        ax.set_ylim(low - margin, high + margin)
+    ax.set(xlabel="step", ylabel="loss", title=title)
+    return ax
+
+
 def run_attrs(**extra: Any) -> dict[str, Any]:
     """Say what made the results, and when."""
     return {

@@ -57,6 +57,8 @@ LAYERS = {
     "pyrox.handle": "run",
     "pyrox.continuation": "inference",
     "pyrox.inference": "inference",
+    "pyrox.approximation": "inference",
+    "pyrox.variational": "inference",
     "pyrox.__main__": "main",
     "pyrox": "package",
 }

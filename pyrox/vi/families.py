@@ -28,7 +28,7 @@ from pyrox.dist.transforms import (
     Transform,
 )
 from pyrox.errors import ModelError
-from pyrox.typing import Array
+from pyrox.typing import Array, Key
 from pyrox.vi.networks import BlockNeuralTransform, SkipNetwork
 
 # Makes a parameter: state(name, value or function of a key, constraint=...).
@@ -148,6 +148,20 @@ def transform_to(posterior: Distribution) -> Transform:
         case TransformedDistribution():
             return ComposeTransform(posterior.transforms)
     raise NotImplementedError(f"a {type(posterior).__name__} is no transformed standard normal")
+
+
+def draw(key: Key, posterior: Distribution) -> tuple[Array, Array]:
+    """Draw a position; also give its log-density, through the noise where that spares solving or inverting."""
+    if isinstance(posterior, TransformedDistribution):
+        position, passed = posterior.sample_with_intermediates(key)
+        return position, posterior.log_prob(position, passed)
+    if isinstance(posterior, MultivariateNormal):
+        base = standard_normal(posterior.event_shape[0])
+        noise = base.sample(key)
+        position, log_det = transform_to(posterior).forward_and_log_det(noise)
+        return position, base.log_prob_inside(noise) - log_det
+    position = posterior.sample(key)
+    return position, posterior.log_prob_inside(position)
 
 
 def is_diagonal(posterior: Distribution) -> bool:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyrox.dist import Delta, Distribution, MultivariateNormal, Normal, TransformedDistribution, constraints
+from pyrox.dist import Delta, Distribution, Normal, constraints
 from pyrox.dist.transforms import Transform
 from pyrox.errors import ModelError
 from pyrox.model import init_to_uniform
@@ -191,15 +191,7 @@ class AutoContinuous:
         if families.is_diagonal(posterior) if stick is None else stick:
             position = posterior.sample(key)
             return position, self.fitted(jax.lax.stop_gradient(dict(params))).log_prob_inside(position)
-        if isinstance(posterior, TransformedDistribution):
-            position, passed = posterior.sample_with_intermediates(key)
-            return position, posterior.log_prob(position, passed)
-        if isinstance(posterior, MultivariateNormal):  # through the noise: no system to solve
-            noise = self.base_dist.sample(key)
-            position, log_det = families.transform_to(posterior).forward_and_log_det(noise)
-            return position, self.base_dist.log_prob_inside(noise) - log_det
-        position = posterior.sample(key)
-        return position, posterior.log_prob_inside(position)
+        return families.draw(key, posterior)
 
     # What it has learnt
 
