@@ -137,7 +137,7 @@ class SamplingHandle:
             If there are no draws yet.
         """
         if self._ended is not None:
-            return self.result()
+            return self._conclude(warn=not self._quiet)
         return results.assemble(self._run.datasets())
 
     def pause(self) -> None:
@@ -160,7 +160,7 @@ class SamplingHandle:
             self._aborted = True
             self._run.interrupts.count += 1
             self._thread.join()
-        return self.result()
+        return self._conclude(warn=False)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; Ctrl-C ends the waiting, not the run.
@@ -180,6 +180,9 @@ class SamplingHandle:
     def result(self) -> Any:
         """Wait for the end and give the results, as ``px.sample`` does; whatever went wrong is raised here."""
         self.wait()
+        return self._conclude(warn=not self._quiet)
+
+    def _conclude(self, *, warn: bool) -> Any:
         if self._result is None:
             if isinstance(self._error, KeyboardInterrupt):
                 raise SamplingError("aborted while the model was compiled: there are no draws yet")
@@ -187,8 +190,8 @@ class SamplingHandle:
                 raise self._error
             datasets = self._run.datasets()
             self._result = results.assemble(datasets)
-            if not self._quiet:
-                diagnostics.warn_all(self._run.findings(datasets))
+            if warn:
+                diagnostics.warn_all(self._run.findings(datasets), stacklevel=3)
         return self._result
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -54,7 +55,7 @@ class Store:
         }
         for node in self._nodes.values():
             node.pop("consolidated_metadata", None)
-        self._held: int | None = None
+        self._held: weakref.finalize | None = None
 
     @staticmethod
     def create(
@@ -150,7 +151,7 @@ class Store:
         except OSError:  # a file system without locks
             os.close(held)
             return
-        self._held = held
+        self._held = weakref.finalize(self, os.close, held)
         self._tidy()
 
     def _tidy(self) -> None:
@@ -163,7 +164,7 @@ class Store:
     def release(self) -> None:
         """Let others write here."""
         if self._held is not None:
-            os.close(self._held)
+            self._held()
             self._held = None
 
     def states(self) -> dict[str, np.ndarray]:
