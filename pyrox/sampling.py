@@ -202,7 +202,7 @@ class SamplingRun:
     def _compile(self) -> ChainProgram:
         self._progress.update(0, lambda: "compiling")
         # Importing ArviZ takes seconds, which the compiler leaves to the interpreter.
-        threading.Thread(target=_import_early, name="pyrox-arviz").start()
+        threading.Thread(target=_import_early, name="pyrox-arviz", daemon=False).start()
         settings = self.task.settings
         lanes = settings.chains if jax.default_backend() != "cpu" else None
         program = self.task.target.chain_program(

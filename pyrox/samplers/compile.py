@@ -219,7 +219,7 @@ def _lower(
             outcome.append(error)
 
     # Not a daemon: an interpreter that ends must wait for XLA, which would crash under its hands.
-    thread = threading.Thread(target=work, name="pyrox-compile")
+    thread = threading.Thread(target=work, name="pyrox-compile", daemon=False)
     thread.start()
     while thread.is_alive():
         thread.join(timeout=0.1)
