@@ -66,122 +66,21 @@ class Independent(Distribution):
     def _sample(self, key: Key, shape: Shape) -> Array:
         return self.base_dist._sample(key, shape)
 
+    def log_prob(self, value: ArrayLike) -> Array:
+        """See ``Distribution.log_prob``; the base tells for itself what it counts, as one with a mask does."""
+        if self._validate:
+            self._validate_value(self._as_value(value))
+        return self._added(self.base_dist.log_prob(value))
+
     def _log_prob(self, value: Array) -> Array:
-        log_prob = self.base_dist._log_prob(value)
+        return self._added(self.base_dist._log_prob(value))
+
+    def _added(self, log_prob: Array) -> Array:
         full = jnp.broadcast_shapes(log_prob.shape, self.base_dist.batch_shape)
         return sum_rightmost(jnp.broadcast_to(log_prob, full), self.reinterpreted_batch_ndims)
 
     def _entropy(self) -> Array:
         return sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
-
-    def _mean(self) -> Array:
-        return self.base_dist.mean
-
-    def _variance(self) -> Array:
-        return self.base_dist.variance
-
-
-class Expanded(Distribution):
-    """Repeat a distribution over a larger batch, without copying its parameters.
-
-    Parameters
-    ----------
-    base_dist
-        Any distribution.
-    shape
-        The new batch shape, to which the old one must broadcast.
-    """
-
-    base_dist: Distribution = part()
-    shape: Shape = option()
-
-    def __init__(self, base_dist: Distribution, shape: Sequence[int], validate_args: bool | None = None) -> None:
-        old, new = base_dist.batch_shape, tuple(int(n) for n in shape)
-        fits = len(old) <= len(new) and all(o in (1, n) for o, n in zip(old[::-1], new[::-1], strict=False))
-        if not fits:
-            raise ShapeError(f"a {type(base_dist).__name__} of batch shape {old} cannot expand to {new}")
-        self._set({"base_dist": base_dist, "shape": new}, validate_args)
-
-    @property
-    def support(self) -> Constraint:
-        return self.base_dist.support
-
-    @property
-    def reparametrized_params(self) -> list[str]:
-        return self.base_dist.reparametrized_params
-
-    @property
-    def batch_shape(self) -> Shape:
-        return self.shape
-
-    @property
-    def event_shape(self) -> Shape:
-        return self.base_dist.event_shape
-
-    def _sample(self, key: Key, shape: Shape) -> Array:
-        return self.base_dist._sample(key, shape)
-
-    def _log_prob(self, value: Array) -> Array:
-        log_prob = self.base_dist._log_prob(value)
-        return jnp.broadcast_to(log_prob, jnp.broadcast_shapes(log_prob.shape, self.shape))
-
-    def _cdf(self, value: Array) -> Array:
-        return self.base_dist._cdf(value)
-
-    def _icdf(self, q: Array) -> Array:
-        return self.base_dist._icdf(q)
-
-    def _entropy(self) -> Array:
-        return self.base_dist._entropy()
-
-    def _mean(self) -> Array:
-        return self.base_dist._mean()
-
-    def _variance(self) -> Array:
-        return self.base_dist._variance()
-
-
-class Masked(Distribution):
-    """Leave some copies out of the log-density.
-
-    Parameters
-    ----------
-    base_dist
-        Any distribution.
-    mask
-        Booleans that broadcast with its batch shape: False copies count zero.
-    """
-
-    base_dist: Distribution = part()
-    kept: Array = part()
-
-    def __init__(self, base_dist: Distribution, mask: ArrayLike, validate_args: bool | None = None) -> None:
-        self._set({"base_dist": base_dist, "kept": jnp.asarray(mask, bool)}, validate_args)
-
-    @property
-    def support(self) -> Constraint:
-        return self.base_dist.support
-
-    @property
-    def reparametrized_params(self) -> list[str]:
-        return self.base_dist.reparametrized_params
-
-    @property
-    def batch_shape(self) -> Shape:
-        return jnp.broadcast_shapes(self.base_dist.batch_shape, jnp.shape(self.kept))
-
-    @property
-    def event_shape(self) -> Shape:
-        return self.base_dist.event_shape
-
-    def _sample(self, key: Key, shape: Shape) -> Array:
-        return self.base_dist._sample(key, shape)
-
-    def log_prob(self, value: ArrayLike) -> Array:
-        return jnp.where(self.kept, self.base_dist.log_prob(value), 0.0)
-
-    def _log_prob(self, value: Array) -> Array:
-        return jnp.where(self.kept, self.base_dist._log_prob(value), 0.0)
 
     def _mean(self) -> Array:
         return self.base_dist.mean
@@ -215,6 +114,12 @@ class Derived(Distribution):
     def _cdf(self, value: Array) -> Array:
         return self.meaning._cdf(value)
 
+    def _log_cdf(self, value: Array) -> Array:
+        return self.meaning._log_cdf(value)
+
+    def _log_sf(self, value: Array) -> Array:
+        return self.meaning._log_sf(value)
+
     def _icdf(self, q: Array) -> Array:
         return self.meaning._icdf(q)
 
@@ -226,6 +131,83 @@ class Derived(Distribution):
 
     def _entropy(self) -> Array:
         return self.meaning._entropy()
+
+
+class Expanded(Derived):
+    """Repeat a distribution over a larger batch, without copying its parameters.
+
+    Parameters
+    ----------
+    base_dist
+        Any distribution.
+    shape
+        The new batch shape, to which the old one must broadcast.
+    """
+
+    base_dist: Distribution = part()
+    shape: Shape = option()
+
+    def __init__(self, base_dist: Distribution, shape: Sequence[int], validate_args: bool | None = None) -> None:
+        old, new = base_dist.batch_shape, tuple(int(n) for n in shape)
+        fits = len(old) <= len(new) and all(o in (1, n) for o, n in zip(old[::-1], new[::-1], strict=False))
+        if not fits:
+            raise ShapeError(f"a {type(base_dist).__name__} of batch shape {old} cannot expand to {new}")
+        self._set({"base_dist": base_dist, "shape": new}, validate_args)
+
+    @property
+    def meaning(self) -> Distribution:
+        return self.base_dist
+
+    @property
+    def reparametrized_params(self) -> list[str]:
+        return self.base_dist.reparametrized_params
+
+    @property
+    def batch_shape(self) -> Shape:
+        return self.shape
+
+    def _log_prob(self, value: Array) -> Array:
+        log_prob = self.base_dist._log_prob(value)
+        return jnp.broadcast_to(log_prob, jnp.broadcast_shapes(log_prob.shape, self.shape))
+
+
+class Masked(Derived):
+    """Leave some copies out of the log-density.
+
+    Parameters
+    ----------
+    base_dist
+        Any distribution.
+    mask
+        Booleans that broadcast with its batch shape: False copies count zero.
+    """
+
+    base_dist: Distribution = part()
+    kept: Array = part()
+
+    def __init__(self, base_dist: Distribution, mask: ArrayLike, validate_args: bool | None = None) -> None:
+        self._set({"base_dist": base_dist, "kept": jnp.asarray(mask, bool)}, validate_args)
+
+    @property
+    def meaning(self) -> Distribution:
+        return self.base_dist
+
+    @property
+    def reparametrized_params(self) -> list[str]:
+        return self.base_dist.reparametrized_params
+
+    @property
+    def batch_shape(self) -> Shape:
+        return jnp.broadcast_shapes(self.base_dist.batch_shape, jnp.shape(self.kept))
+
+    def log_prob(self, value: ArrayLike) -> Array:
+        return jnp.where(self.kept, self.base_dist.log_prob(value), 0.0)
+
+    def _log_prob(self, value: Array) -> Array:
+        return jnp.where(self.kept, self.base_dist._log_prob(value), 0.0)
+
+    def _entropy(self) -> Array:
+        return jnp.where(self.kept, self.base_dist.entropy(), 0.0)
 
 
 class TransformedDistribution(Distribution):
@@ -317,7 +299,8 @@ class TransformedDistribution(Distribution):
 
     def _log_prob(self, value: Array) -> Array:
         x = self._map.inverse(value)
-        return self.base_dist._log_prob(x) - self._log_det(self._map.forward_and_log_det(x)[1], self._map.event_dim)
+        # What the last codomain lets pass may still come from outside the base's support.
+        return self.base_dist.log_prob(x) - self._log_det(self._map.forward_and_log_det(x)[1], self._map.event_dim)
 
     def _log_prob_from(self, passed: list) -> Array:
         total = self.base_dist.log_prob(passed[0][0])

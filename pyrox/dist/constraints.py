@@ -68,12 +68,14 @@ class dependent_property(property):
 
 class _Dependent(Constraint):
     said = "as its distribution says"
+
     def __call__(self, x: ArrayLike) -> Array:
         raise ValueError("a dependent constraint has no members of its own: ask the distribution for its support")
 
 
 class _Real(Constraint):
     said = "a finite real number"
+
     def __call__(self, x: ArrayLike) -> Array:
         return jnp.isfinite(x)
 

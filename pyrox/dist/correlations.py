@@ -252,6 +252,11 @@ class Wishart(Distribution):
     def event_shape(self) -> Shape:
         return jnp.shape(self.scale_matrix)[-2:]
 
+    def _validate_parameters(self) -> None:
+        Distribution._validate_parameters(self)
+        order = self.event_shape[0]
+        self._require_that(self.concentration > order - 1, f"concentration must exceed {order - 1}", "concentration")
+
     def _sample(self, key: Key, shape: Shape) -> Array:
         # Bartlett: normals below the diagonal, roots of chi-squared on it.
         key_below, key_diagonal = jax.random.split(key)
@@ -312,6 +317,11 @@ class MatrixNormal(Distribution):
     def event_shape(self) -> Shape:
         return jnp.shape(self.loc)[-2:]
 
+    def _check_shapes(self) -> None:
+        rows, columns = jnp.shape(self.loc)[-2:]
+        self._require_same_size(loc_rows=rows, scale_tril_row=jnp.shape(self.scale_tril_row)[-1])
+        self._require_same_size(loc_columns=columns, scale_tril_column=jnp.shape(self.scale_tril_column)[-1])
+
     def _sample(self, key: Key, shape: Shape) -> Array:
         return self.loc + self.scale_tril_row @ jax.random.normal(key, shape) @ transpose(self.scale_tril_column)
 
@@ -329,6 +339,11 @@ class MatrixNormal(Distribution):
     def _variance(self) -> Array:
         row, column = (jnp.sum(tril**2, axis=-1) for tril in (self.scale_tril_row, self.scale_tril_column))
         return row[..., :, None] * column[..., None, :]
+
+    def _entropy(self) -> Array:
+        rows, columns = self.event_shape
+        log_det = columns * half_log_det(self.scale_tril_row) + rows * half_log_det(self.scale_tril_column)
+        return log_det + rows * columns * (HALF_LOG_2PI + 0.5)
 
 
 def pack_triangle(tril: Array) -> Array:

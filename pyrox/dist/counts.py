@@ -2,17 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betainc, gammaincc
+from jax.scipy.special import gammainc, gammaincc
 
 from pyrox.dist import constraints
 from pyrox.dist.constraints import Constraint, dependent_property
 from pyrox.dist.distribution import Distribution, param
-from pyrox.dist.special import log_binomial, log_factorial, log_gamma_ratio
+from pyrox.dist.special import betainc, log_binomial, log_factorial, log_gamma_ratio, log_or_minus_inf, times_log1p
 from pyrox.typing import Array, Key, Shape
-
-
-def _whole(value: Array) -> Array:
-    return jnp.floor(jnp.maximum(value, 0)).astype(float)
 
 
 class Poisson(Distribution):
@@ -42,7 +38,10 @@ class Poisson(Distribution):
         return value * jnp.log(self.rate) - self.rate - log_factorial(value)
 
     def _cdf(self, value: Array) -> Array:
-        return jnp.where(value < 0, 0.0, gammaincc(_whole(value) + 1, self.rate))
+        return gammaincc(value + 1.0, self.rate)
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_or_minus_inf(gammainc(value + 1.0, self.rate))
 
     def _mean(self) -> Array:
         return self.rate
@@ -74,10 +73,13 @@ class Geometric(Distribution):
         return jax.random.geometric(key, self.probs, shape) - 1
 
     def _log_prob(self, value: Array) -> Array:
-        return jax.scipy.special.xlog1py(value.astype(float), -self.probs) + jnp.log(self.probs)
+        return times_log1p(value, -self.probs) + jnp.log(self.probs)
 
     def _cdf(self, value: Array) -> Array:
-        return jnp.where(value < 0, 0.0, -jnp.expm1((_whole(value) + 1) * jnp.log1p(-self.probs)))
+        return -jnp.expm1(self._log_sf(value))
+
+    def _log_sf(self, value: Array) -> Array:
+        return (value + 1) * jnp.log1p(-self.probs)
 
     def _mean(self) -> Array:
         return (1 - self.probs) / self.probs
@@ -115,8 +117,8 @@ class GeometricTrials(Geometric):
     def _log_prob(self, value: Array) -> Array:
         return Geometric._log_prob(self, value - 1)
 
-    def _cdf(self, value: Array) -> Array:
-        return Geometric._cdf(self, value - 1)
+    def _log_sf(self, value: Array) -> Array:
+        return Geometric._log_sf(self, value - 1)
 
     def _mean(self) -> Array:
         return 1 / self.probs
@@ -148,6 +150,10 @@ class DiscreteUniform(Distribution):
     def support(self) -> Constraint:
         return constraints.integer_interval(self.low, self.high)
 
+    def _validate_parameters(self) -> None:
+        Distribution._validate_parameters(self)
+        self._require_that(self.high >= self.low, "high must be at least low", "low", "high")
+
     @property
     def _count(self) -> Array:
         return (self.high - self.low + 1).astype(float)
@@ -159,7 +165,7 @@ class DiscreteUniform(Distribution):
         return jnp.broadcast_to(-jnp.log(self._count), jnp.broadcast_shapes(jnp.shape(value), self.batch_shape))
 
     def _cdf(self, value: Array) -> Array:
-        return jnp.clip((jnp.floor(value) - self.low + 1) / self._count, 0, 1)
+        return (value - self.low + 1) / self._count
 
     def _mean(self) -> Array:
         return 0.5 * (self.low + self.high)
@@ -206,7 +212,10 @@ class GammaPoisson(Distribution):
 
     def _cdf(self, value: Array) -> Array:
         q = self.rate / (1 + self.rate)
-        return jnp.where(value < 0, 0.0, betainc(self.concentration, _whole(value) + 1, q))
+        return betainc(self.concentration, value + 1.0, q)
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_or_minus_inf(betainc(value + 1.0, self.concentration, 1 / (1 + self.rate)))
 
     def _mean(self) -> Array:
         return self.concentration / self.rate
@@ -251,7 +260,12 @@ class NegativeBinomial2(Distribution):
 
     def _cdf(self, value: Array) -> Array:
         q = self.concentration / (self.mean_count + self.concentration)
-        return jnp.where(value < 0, 0.0, betainc(self.concentration, _whole(value) + 1, q))
+        return betainc(self.concentration, value + 1.0, q)
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_or_minus_inf(
+            betainc(value + 1.0, self.concentration, self.mean_count / (self.mean_count + self.concentration))
+        )
 
     def _mean(self) -> Array:
         return self.mean_count
@@ -288,11 +302,14 @@ class NegativeBinomial(Distribution):
 
     def _log_prob(self, value: Array) -> Array:
         n = self.total_count
-        odds = n * jnp.log(self.probs) + jax.scipy.special.xlog1py(value.astype(float), -self.probs)
+        odds = n * jnp.log(self.probs) + times_log1p(value, -self.probs)
         return odds + log_gamma_ratio(n, value) - log_factorial(value)
 
     def _cdf(self, value: Array) -> Array:
-        return jnp.where(value < 0, 0.0, betainc(self.total_count, _whole(value) + 1, self.probs))
+        return betainc(self.total_count, value + 1.0, self.probs)
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_or_minus_inf(betainc(value + 1.0, self.total_count, 1 - self.probs))
 
     def _mean(self) -> Array:
         return self.total_count * (1 - self.probs) / self.probs
@@ -380,6 +397,12 @@ class HyperGeometric(Distribution):
         fewest = jnp.maximum(0, self.drawn + self.marked - self.population)
         return constraints.integer_interval(fewest, jnp.minimum(self.drawn, self.marked))
 
+    def _validate_parameters(self) -> None:
+        Distribution._validate_parameters(self)
+        for name in ("marked", "drawn"):
+            fits = getattr(self, name) <= self.population
+            self._require_that(fits, f"{name} must be at most population", name, "population")
+
     def _sample(self, key: Key, shape: Shape) -> Array:
         # Draw one item after another; those that the batch draws fewer of stop counting.
         drawn = jnp.broadcast_to(self.drawn, shape)
@@ -445,4 +468,7 @@ class DiscreteWeibull(Distribution):
         return now + jnp.log(-jnp.expm1(later - now))
 
     def _cdf(self, value: Array) -> Array:
-        return jnp.where(value < 0, 0.0, -jnp.expm1(self._survivors(_whole(value) + 1)))
+        return -jnp.expm1(self._log_sf(value))
+
+    def _log_sf(self, value: Array) -> Array:
+        return self._survivors(value + 1)

@@ -128,6 +128,9 @@ class Interpolated(Distribution):
     x_points: Array = param(constraints.ordered_vector, alias="x_points")
     pdf_points: Array = param(constraints.independent(constraints.nonnegative, 1), alias="pdf_points")
 
+    def _check_shapes(self) -> None:
+        self._require_same_size(x_points=jnp.shape(self.x_points)[-1], pdf_points=jnp.shape(self.pdf_points)[-1])
+
     @dependent_property
     def support(self) -> Constraint:
         return constraints.interval(self.x_points[..., 0], self.x_points[..., -1])

@@ -3,12 +3,22 @@
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import entr, logsumexp, xlog1py, xlogy
+from jax.scipy.special import entr, logsumexp
 
 from pyrox.dist import constraints
 from pyrox.dist.constraints import Constraint, dependent_property
 from pyrox.dist.distribution import Distribution, param
-from pyrox.dist.special import bernoulli_logits_sum, log_binomial, logits_log_prob, pick, softplus
+from pyrox.dist.special import (
+    bernoulli_logits_sum,
+    betainc,
+    log_binomial,
+    log_or_minus_inf,
+    logits_log_prob,
+    pick,
+    softplus,
+    times_log,
+    times_log1p,
+)
 from pyrox.typing import Array, ArrayLike, Key, Shape
 
 
@@ -198,9 +208,19 @@ class BinomialProbs(Distribution):
         return jax.random.binomial(key, self.total_count, self.probs, shape).astype(int)
 
     def _log_prob(self, value: Array) -> Array:
-        successes, failures = value.astype(float), (self.total_count - value).astype(float)
-        odds = xlogy(successes, self.probs) + xlog1py(failures, -self.probs)
+        odds = times_log(value, self.probs) + times_log1p(self.total_count - value, -self.probs)
         return log_binomial(self.total_count, value) + odds
+
+    def _cdf(self, value: Array) -> Array:
+        return self._share(self.total_count - value, value + 1, 1 - self.probs, 1.0)
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_or_minus_inf(self._share(value + 1, self.total_count - value, self.probs, 0.0))
+
+    def _share(self, a: Array, b: Array, probs: Array, last: float) -> Array:
+        """Give an incomplete beta function; at the last value, where it has no meaning, what is known."""
+        ends = (a <= 0) | (b <= 0)
+        return jnp.where(ends, last, betainc(jnp.where(ends, 1, a), jnp.where(ends, 1, b), probs))
 
     def _mean(self) -> Array:
         return self.total_count * self.probs

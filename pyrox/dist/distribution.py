@@ -2,7 +2,7 @@
 # ruff: noqa: FBT001 - validate_args may be given by position, as documented
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from pyrox._pytree import register, show
 from pyrox.config import is_validation_enabled
 from pyrox.dist import constraints
 from pyrox.dist.constraints import Constraint
+from pyrox.dist.special import log_or_minus_inf
 from pyrox.dist.transforms import biject_to
 from pyrox.errors import ShapeError, SupportError
 from pyrox.typing import Array, ArrayLike, Key, Shape
@@ -124,6 +125,7 @@ class Distribution:
     arg_constraints: dict[str, Constraint] = {}
     reparametrized_params: list[str] = []
     params: tuple[Param, ...] = ()
+    has_atoms: bool = False  # whether single points of a continuous support have probability
     _default_validate_args: bool | None = None
 
     def __init__(self, batch_shape: Shape = (), event_shape: Shape = (), validate_args: bool | None = None) -> None:
@@ -150,6 +152,7 @@ class Distribution:
         for f in _fields(type(self)):
             value = values[f.name]
             object.__setattr__(self, f.attribute, _as_parameter(f, value) if isinstance(f, Param) else value)
+        self._check_shapes()
         if validate_args is None:
             validate_args = self._default_validate_args
         validate = is_validation_enabled() if validate_args is None else bool(validate_args)
@@ -237,7 +240,7 @@ class Distribution:
         -------
         Array of the broadcast batch shape, without the event axes.
         """
-        value = jnp.asarray(value)
+        value = self._as_value(value)
         if self._validate:
             self._validate_value(value)
         inside = self.support(value)
@@ -257,13 +260,40 @@ class Distribution:
     def _log_prob(self, value: Array) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no density")
 
+    def _as_value(self, value: ArrayLike) -> Array:
+        """Make an array in which arithmetic is safe: no whole numbers on a line, no bytes to overflow as counts."""
+        value = jnp.asarray(value)
+        whole = jnp.issubdtype(value.dtype, jnp.integer) or value.dtype == bool
+        return value.astype(int if self.is_discrete else float) if whole else value
+
     def cdf(self, value: ArrayLike) -> Array:
-        """Evaluate the cumulative distribution function."""
-        return self._cdf(jnp.asarray(value))
+        """Evaluate the cumulative distribution function, the probability of at most ``value``."""
+        return self._between_ends(self._cdf, value, 0.0, 1.0)
+
+    def log_cdf(self, value: ArrayLike) -> Array:
+        """Evaluate the logarithm of the cdf: exact in the lower tail where the family has a form for it."""
+        return self._between_ends(self._log_cdf, value, -jnp.inf, 0.0)
+
+    def log_sf(self, value: ArrayLike) -> Array:
+        """Evaluate the log-probability of more than ``value``: exact in the upper tail where a form is known."""
+        return self._between_ends(self._log_sf, value, 0.0, -jnp.inf)
+
+    def _between_ends(self, formula: Callable[[Array], Array], value: ArrayLike, low: float, high: float) -> Array:
+        """Apply a formula inside the support; the ends, and what lies beyond, are known and have no slope."""
+        if self.event_shape:
+            raise NotImplementedError(f"{type(self).__name__} draws arrays, which have no cdf")
+        value = self._as_value(value)
+        at = jnp.floor(value) if self.is_discrete else value
+        inside = self.support(at)
+        if isinstance(self.support, constraints._Interval) and not self.has_atoms:
+            inside = inside & (at > self.support.lower_bound) & (at < self.support.upper_bound)
+        member = self.support.feasible_like(jnp.broadcast_to(at, _shape_with(inside, at)))
+        beyond = jnp.where(at > member, high, jnp.where(at < member, low, jnp.nan))
+        return jnp.where(inside, formula(jnp.where(inside, at, member)), beyond)
 
     def icdf(self, q: ArrayLike) -> Array:
         """Evaluate the quantile function at probabilities ``q``."""
-        return self._icdf(jnp.asarray(q))
+        return self._icdf(jnp.asarray(q, float))
 
     def entropy(self) -> Array:
         """Give the entropy of each copy, in nats; shape ``batch_shape``."""
@@ -272,10 +302,16 @@ class Distribution:
     def _cdf(self, value: Array) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no closed cdf")
 
+    def _log_cdf(self, value: Array) -> Array:
+        return log_or_minus_inf(self._cdf(value))
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_or_minus_inf(1 - self._cdf(value))
+
     def _icdf(self, q: Array) -> Array:
         if type(self)._cdf is Distribution._cdf:
             raise NotImplementedError(f"{type(self).__name__} has no quantile function")
-        return _quantile(self, q)
+        return quantile(self, q)
 
     def _entropy(self) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no closed entropy")
@@ -310,10 +346,23 @@ class Distribution:
     def _require_ordered(self, low: str, high: str) -> None:
         """Raise an error unless one parameter lies below another."""
         ends = getattr(self, low), getattr(self, high)
-        gap = jnp.asarray(ends[1]) - ends[0]
-        if not isinstance(gap, jax.core.Tracer) and not bool(jnp.all(gap > 0)):
-            told = f"{low}={show(ends[0])}, {high}={show(ends[1])}"
-            raise SupportError(f"{type(self).__name__}: parameter {high} must be greater than {low}; met {told}")
+        if ends[0] is not None and ends[1] is not None:
+            self._require_that(jnp.asarray(ends[1]) > ends[0], f"{high} must be greater than {low}", low, high)
+
+    def _require_that(self, holds: Array, what: str, *names: str) -> None:
+        """Raise an error unless a condition on several parameters holds; traced values pass unseen."""
+        if not isinstance(holds, jax.core.Tracer) and not bool(jnp.all(holds)):
+            told = ", ".join(f"{name}={show(getattr(self, name))}" for name in names)
+            raise SupportError(f"{type(self).__name__}: parameter {what}; met {told}")
+
+    def _require_same_size(self, **sizes: int) -> None:
+        """Raise an error unless the axes that belong together have one length (or length one)."""
+        if len({n for n in sizes.values() if n != 1}) > 1:
+            told = ", ".join(f"{name} {n}" for name, n in sizes.items())
+            raise ShapeError(f"{type(self).__name__}: lengths of parameters do not fit together: {told}")
+
+    def _check_shapes(self) -> None:
+        """Check the lengths of event axes; families of vectors override it."""
 
     def _validate_value(self, value: Array) -> None:
         ndim, what = len(self.event_shape), f"{type(self).__name__}: a value of shape {value.shape}"
@@ -333,32 +382,32 @@ class Distribution:
         raise TypeError(f"{type(self).__name__} is a distribution, not a sequence: use .sample(key, (n,)) for draws")
 
 
-def _quantile(d: Distribution, q: Array) -> Array:
-    """Invert the cdf by halving; one Newton step then gives digits and derivatives."""
+def quantile(d: Distribution, q: Array, support: Constraint | None = None) -> Array:
+    """Invert the cdf by halving over the support; one Newton step then gives digits and derivatives."""
     shape = jnp.broadcast_shapes(q.shape, d.batch_shape)
     q = jnp.broadcast_to(q, shape)
     fixed, level = jax.lax.stop_gradient((d, q))
     if d.is_discrete:
-        at, reach = (lambda u: jnp.floor(u)), 2.0**53
+        at, reach = jnp.floor, 2.0**53
     else:
-        at, reach = biject_to(fixed.support), 740.0
-        if isinstance(fixed.support, constraints._Real):  # even out the magnitudes of the real line
-            at = jnp.sinh
+        support, reach = fixed.support if support is None else jax.lax.stop_gradient(support), 740.0
+        whole = isinstance(support, constraints._Real | constraints._AnyOf)
+        at = jnp.sinh if whole else biject_to(support)  # sinh evens out the magnitudes of the real line
 
     def halve(_: Any, ends: tuple) -> tuple:
         low, high = ends
         middle = 0.5 * (low + high)
-        below = fixed._cdf(at(middle)) < level
+        below = fixed.cdf(at(middle)) < level
         return jnp.where(below, middle, low), jnp.where(below, high, middle)
 
     ends = jnp.full(shape, -reach, float), jnp.full(shape, reach, float)
     high = jax.lax.fori_loop(0, 64 + 44 * d.is_discrete, halve, ends)[1]
     x = at(high)
     if d.is_discrete:
-        return x.astype(int)
+        return jnp.maximum(x, getattr(d.support, "lower_bound", -jnp.inf)).astype(int)
     density = jnp.exp(fixed._log_prob(x))
     usable = jnp.isfinite(density) & (density > 0)
-    step = jnp.where(usable, (d._cdf(x) - q) / jnp.where(usable, density, 1), 0)
+    step = jnp.where(usable, (d.cdf(x) - q) / jnp.where(usable, density, 1), 0)
     return x - step
 
 
@@ -377,8 +426,8 @@ def _as_parameter(field: Param, value: Any) -> Any:
     if not isinstance(value, int | float | bool | complex | list | tuple | np.ndarray | np.generic | jax.Array):
         return value  # a placeholder of a JAX transformation
     array = jnp.asarray(value)
-    if not field.constraint.is_discrete and not jnp.issubdtype(array.dtype, jnp.inexact):
-        array = array.astype(float)
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
+        array = array.astype(int if field.constraint.is_discrete else float)
     if array.ndim < field.event_dim:
         raise ShapeError(f"parameter {field.name} needs at least {field.event_dim} axes, not shape {array.shape}")
     return array

@@ -6,16 +6,17 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from pyrox.dist.combinators import Independent
+from pyrox.dist.combinators import Expanded, Independent
 from pyrox.dist.counts import Geometric, Poisson
-from pyrox.dist.discrete import BernoulliProbs, BinomialProbs, CategoricalLogits, CategoricalProbs
+from pyrox.dist.custom import Delta
+from pyrox.dist.discrete import BernoulliLogits, BernoulliProbs, BinomialProbs, CategoricalLogits, CategoricalProbs
 from pyrox.dist.distribution import Distribution
 from pyrox.dist.interval import Beta, Uniform
 from pyrox.dist.linear import half_log_det, solve_lower, transpose
 from pyrox.dist.multivariate import Dirichlet, MultivariateNormal
 from pyrox.dist.positive import Exponential, Gamma, HalfNormal, InverseGamma, LogNormal
 from pyrox.dist.real import Cauchy, Gumbel, Laplace, Normal
-from pyrox.dist.special import EULER_GAMMA, betaln, digamma, gammaln
+from pyrox.dist.special import EULER_GAMMA, betaln, digamma, gammaln, softplus
 from pyrox.dist.transforms import sum_rightmost
 from pyrox.typing import Array, Key
 
@@ -76,6 +77,10 @@ def kl_divergence(p: Distribution, q: Distribution, key: Key | None = None, num_
     >>> float(dist.kl_divergence(dist.Normal(1.0, 1.0), dist.Normal(0.0, 1.0)))
     0.5
     """
+    if isinstance(p, Expanded) or isinstance(q, Expanded):
+        shape = jnp.broadcast_shapes(p.batch_shape, q.batch_shape)
+        p, q = (d.base_dist if isinstance(d, Expanded) else d for d in (p, q))
+        return jnp.broadcast_to(kl_divergence(p, q, key, num_samples), shape)
     formula = _formula(type(p), type(q))
     if formula is not None:
         return formula(p, q)
@@ -170,6 +175,17 @@ def _relative(p: Array, q: Array) -> Array:
 @register_kl(BernoulliProbs, BernoulliProbs)
 def _(p: BernoulliProbs, q: BernoulliProbs) -> Array:
     return _relative(p.probs, q.probs) + _relative(1 - p.probs, 1 - q.probs)
+
+
+@register_kl(BernoulliLogits, BernoulliLogits)
+def _(p: BernoulliLogits, q: BernoulliLogits) -> Array:
+    up = softplus(-q.logits) - softplus(-p.logits)
+    return p.probs * up + jax.nn.sigmoid(-p.logits) * (softplus(q.logits) - softplus(p.logits))
+
+
+@register_kl(Delta, Distribution)
+def _(p: Delta, q: Distribution) -> Array:
+    return p.log_density - q.log_prob(p.value)
 
 
 @register_kl(BinomialProbs, BinomialProbs)

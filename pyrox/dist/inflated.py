@@ -10,6 +10,7 @@ from pyrox.dist.counts import NegativeBinomial2, Poisson
 from pyrox.dist.discrete import BinomialProbs
 from pyrox.dist.distribution import Distribution, param, part
 from pyrox.dist.positive import Gamma, LogNormal
+from pyrox.dist.special import log_or_minus_inf, log_weighted_sum
 from pyrox.typing import Array, Key, Shape
 
 
@@ -50,11 +51,17 @@ class ZeroInflated(Distribution):
         return jnp.where(closed, 0, self.base_dist._sample(key_count, shape))
 
     def _log_prob(self, value: Array) -> Array:
-        counted = jnp.log1p(-self.gate) + self.base_dist._log_prob(value)
-        return jnp.where(value == 0, jnp.logaddexp(jnp.log(self.gate), counted), counted)
+        # Weights as factors, not in logarithms: a gate that has rounded to zero or one keeps its slope.
+        counted = self.base_dist._log_prob(value)
+        parts = jnp.stack(jnp.broadcast_arrays(jnp.where(value == 0, 0.0, -jnp.inf), counted), axis=-1)
+        weights = jnp.stack([self.gate, 1 - self.gate], axis=-1)
+        return log_weighted_sum(parts, weights)
 
     def _cdf(self, value: Array) -> Array:
-        return jnp.where(value < 0, 0.0, self.gate + (1 - self.gate) * self.base_dist._cdf(value))
+        return self.gate + (1 - self.gate) * self.base_dist.cdf(value)
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_or_minus_inf(1 - self.gate) + self.base_dist.log_sf(value)
 
     def _mean(self) -> Array:
         return (1 - self.gate) * self.base_dist._mean()
@@ -204,10 +211,18 @@ class Hurdle(Distribution):
 
     def _log_prob(self, value: Array) -> Array:
         above = jnp.where(value > 0, value, 1)
-        passed = jnp.log(self.probs) + self.base_dist._log_prob(above)
-        if self.base_dist.is_discrete:
-            passed = passed - jnp.log(-jnp.expm1(self._log_zero()))
-        return jnp.where(value == 0, jnp.log1p(-self.probs), passed)
+        passed = log_or_minus_inf(self.probs) + self.base_dist._log_prob(above) - self._log_positive()
+        return jnp.where(value == 0, log_or_minus_inf(1 - self.probs), passed)
+
+    def _log_positive(self) -> Array:
+        """Give the base's own log-probability of passing."""
+        return jnp.log(-jnp.expm1(self._log_zero()))
+
+    def _cdf(self, value: Array) -> Array:
+        return -jnp.expm1(self._log_sf(value))
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_or_minus_inf(self.probs) + self.base_dist.log_sf(value) - self._log_positive()
 
     def _mean(self) -> Array:
         return self.probs * self.base_dist._mean() / -jnp.expm1(self._log_zero())

@@ -2,12 +2,12 @@
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betainc, i0e, i1e, ndtr, ndtri, xlog1py, xlogy
+from jax.scipy.special import i0e, i1e, log_ndtr, ndtr, ndtri, xlog1py, xlogy
 
 from pyrox.dist import constraints
 from pyrox.dist.constraints import Constraint, dependent_property
 from pyrox.dist.distribution import Distribution, param
-from pyrox.dist.special import EULER_GAMMA, HALF_LOG_2PI, LOG_2, betaln, digamma
+from pyrox.dist.special import EULER_GAMMA, HALF_LOG_2PI, LOG_2, betainc, betaln, digamma, log_or_minus_inf
 from pyrox.typing import Array, Key, Shape
 
 
@@ -48,7 +48,7 @@ class Uniform(Distribution):
         return jnp.broadcast_to(-jnp.log(self.high - self.low), jnp.shape(value))
 
     def _cdf(self, value: Array) -> Array:
-        return jnp.clip((value - self.low) / (self.high - self.low), 0, 1)
+        return (value - self.low) / (self.high - self.low)
 
     def _icdf(self, q: Array) -> Array:
         return self.low + (self.high - self.low) * q
@@ -94,7 +94,10 @@ class Beta(Distribution):
         return xlogy(a - 1, value) + xlog1py(b - 1, -value) - betaln(a, b)
 
     def _cdf(self, value: Array) -> Array:
-        return betainc(self.concentration1, self.concentration0, jnp.clip(value, 0, 1))
+        return betainc(self.concentration1, self.concentration0, value)
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_or_minus_inf(betainc(self.concentration0, self.concentration1, 1 - value))
 
     def _mean(self) -> Array:
         return self.concentration1 / (self.concentration1 + self.concentration0)
@@ -141,8 +144,10 @@ class Kumaraswamy(Distribution):
         return jnp.log(a) + jnp.log(b) + xlogy(a - 1, value) + xlog1py(b - 1, -power)
 
     def _cdf(self, value: Array) -> Array:
-        power = jnp.clip(value, 0, 1) ** self.concentration1
-        return -jnp.expm1(self.concentration0 * jnp.log1p(-power))
+        return -jnp.expm1(self._log_sf(value))
+
+    def _log_sf(self, value: Array) -> Array:
+        return self.concentration0 * jnp.log1p(-(value**self.concentration1))
 
     def _icdf(self, q: Array) -> Array:
         return (-jnp.expm1(jnp.log1p(-q) / self.concentration0)) ** (1 / self.concentration1)
@@ -199,8 +204,16 @@ class LogitNormal(Distribution):
         return -0.5 * z * z - (jnp.log(self.scale) + HALF_LOG_2PI) - log_up - log_down
 
     def _cdf(self, value: Array) -> Array:
-        inside = jnp.clip(value, 0, 1)
-        return ndtr((jnp.log(inside) - jnp.log1p(-inside) - self.loc) / self.scale)
+        return ndtr(self._standard(value))
+
+    def _log_cdf(self, value: Array) -> Array:
+        return log_ndtr(self._standard(value))
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_ndtr(-self._standard(value))
+
+    def _standard(self, value: Array) -> Array:
+        return (jnp.log(value) - jnp.log1p(-value) - self.loc) / self.scale
 
     def _icdf(self, q: Array) -> Array:
         return jax.nn.sigmoid(self.loc + self.scale * ndtri(q))
@@ -239,6 +252,8 @@ class Triangular(Distribution):
     def _validate_parameters(self) -> None:
         Distribution._validate_parameters(self)
         self._require_ordered("low", "high")
+        inside = (self.low <= self.peak) & (self.peak <= self.high)
+        self._require_that(inside, "peak must lie between low and high", "low", "peak", "high")
 
     def _sides(self, value: Array) -> tuple[Array, Array, Array]:
         left = value < self.peak
@@ -256,9 +271,17 @@ class Triangular(Distribution):
         return LOG_2 - jnp.log(self.high - self.low) + jnp.log(height)
 
     def _cdf(self, value: Array) -> Array:
-        left, reach, base = self._sides(jnp.clip(value, self.low, self.high))
-        part = reach**2 / (base * (self.high - self.low))
-        return jnp.where(left, part, 1 - part)
+        left, share = self._share(value)
+        return jnp.where(left, share, 1 - share)
+
+    def _log_sf(self, value: Array) -> Array:
+        left, share = self._share(value)
+        return log_or_minus_inf(jnp.where(left, 1 - share, share))
+
+    def _share(self, value: Array) -> tuple[Array, Array]:
+        """Tell which side of the peak it is, and give the probability between the value and the end on that side."""
+        left, reach, base = self._sides(value)
+        return left, reach**2 / (base * (self.high - self.low))
 
     def _icdf(self, q: Array) -> Array:
         width = self.high - self.low

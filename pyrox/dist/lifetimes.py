@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betainc, i0e, i1e, log_ndtr, ndtr
+from jax.scipy.special import i0e, i1e, log_ndtr
 
 from pyrox.dist import constraints
 from pyrox.dist.combinators import Derived
@@ -10,7 +10,7 @@ from pyrox.dist.constraints import Constraint, dependent_property
 from pyrox.dist.distribution import Distribution, param
 from pyrox.dist.positive import Gamma
 from pyrox.dist.real import StudentT
-from pyrox.dist.special import EULER_GAMMA, HALF_LOG_2PI, LOG_2, gammaln, log_gamma_ratio
+from pyrox.dist.special import EULER_GAMMA, HALF_LOG_2PI, LOG_2, betainc, gammaln, log_gamma_ratio, log_subtract
 from pyrox.typing import Array, Key, Shape
 
 
@@ -73,8 +73,11 @@ class HalfStudentT(Distribution):
         return LOG_2 + self._whole._log_prob(value)
 
     def _cdf(self, value: Array) -> Array:
-        z = jnp.maximum(value, 0) / self.scale
+        z = value / self.scale
         return betainc(0.5, 0.5 * self.df, z * z / (self.df + z * z))
+
+    def _log_sf(self, value: Array) -> Array:
+        return LOG_2 + self._whole._log_sf(value)
 
     def _mean(self) -> Array:
         half = 0.5 * jnp.where(self.df > 1, self.df, 2.0)
@@ -127,10 +130,20 @@ class InverseGaussian(Distribution):
         return constant - 1.5 * jnp.log(value) - 0.5 * self.concentration * apart * apart / value
 
     def _cdf(self, value: Array) -> Array:
-        x = jnp.where(value > 0, value, 1.0)
-        root, ratio = jnp.sqrt(self.concentration / x), x / self.loc
-        reflected = jnp.exp(2 * self.concentration / self.loc + log_ndtr(-root * (ratio + 1)))
-        return jnp.where(value > 0, ndtr(root * (ratio - 1)) + reflected, 0.0)
+        return jnp.exp(self._log_cdf(value))
+
+    def _log_parts(self, value: Array) -> tuple[Array, Array]:
+        """Give the standardised distance from the mean, and the log-probability of the reflected motion."""
+        root, ratio = jnp.sqrt(self.concentration / value), value / self.loc
+        return root * (ratio - 1), 2 * self.concentration / self.loc + log_ndtr(-root * (ratio + 1))
+
+    def _log_cdf(self, value: Array) -> Array:
+        z, reflected = self._log_parts(value)
+        return jnp.logaddexp(log_ndtr(z), reflected)
+
+    def _log_sf(self, value: Array) -> Array:
+        z, reflected = self._log_parts(value)
+        return log_subtract(log_ndtr(-z), reflected)
 
     def _mean(self) -> Array:
         return self.loc
@@ -173,7 +186,10 @@ class Pareto(Distribution):
         return constant - (self.alpha + 1) * jnp.log(value)
 
     def _cdf(self, value: Array) -> Array:
-        return -jnp.expm1(-self.alpha * jnp.log(jnp.maximum(value / self.scale, 1)))
+        return -jnp.expm1(self._log_sf(value))
+
+    def _log_sf(self, value: Array) -> Array:
+        return -self.alpha * jnp.log(value / self.scale)
 
     def _icdf(self, q: Array) -> Array:
         return self.scale * jnp.exp(-jnp.log1p(-q) / self.alpha)
@@ -263,7 +279,10 @@ class Weibull(Distribution):
         return jnp.log(a) - jnp.log(self.scale) + (a - 1) * log_z - jnp.exp(a * log_z)
 
     def _cdf(self, value: Array) -> Array:
-        return -jnp.expm1(-((jnp.maximum(value, 0) / self.scale) ** self.concentration))
+        return -jnp.expm1(self._log_sf(value))
+
+    def _log_sf(self, value: Array) -> Array:
+        return -((value / self.scale) ** self.concentration)
 
     def _icdf(self, q: Array) -> Array:
         return self.scale * (-jnp.log1p(-q)) ** (1 / self.concentration)

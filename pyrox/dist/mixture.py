@@ -1,7 +1,7 @@
 """Mixtures of distributions."""
 # ruff: noqa: FBT001 - validate_args may be given by position, as documented
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from pyrox.dist.constraints import Constraint
 from pyrox.dist.discrete import CategoricalLogits, CategoricalProbs
 from pyrox.dist.distribution import Distribution, param, part
 from pyrox.dist.real import Normal
+from pyrox.dist.special import log_weighted_sum
 from pyrox.errors import ShapeError
 from pyrox.typing import Array, ArrayLike, Key, Shape
 
@@ -73,8 +74,9 @@ class Mixture(Distribution):
     def support(self) -> Constraint:
         if not isinstance(self.components, tuple):
             return _drop_component_axis(self.components.support)
-        kinds = {repr(c.support) for c in self.components}
-        return self._first.support if len(kinds) == 1 else constraints.any_of([c.support for c in self.components])
+        supports = [c.support for c in self.components]
+        fixed = all(constraints.has_fixed_support(s) for s in supports)
+        return supports[0] if fixed and len(set(map(repr, supports))) == 1 else constraints.any_of(supports)
 
     @property
     def batch_shape(self) -> Shape:
@@ -96,13 +98,13 @@ class Mixture(Distribution):
     def _event_axes(self) -> int:
         return len(self.event_shape)
 
-    def _each(self, value: Array) -> Array:
-        """Give the log-density of every component, along a new last axis."""
+    def _each(self, value: Array, name: str = "log_prob") -> Array:
+        """Give the log-density, or another function, of every component, along a new last axis."""
         if isinstance(self.components, tuple):
-            each = [c.log_prob(value) for c in self.components]
+            each = [getattr(c, name)(value) for c in self.components]
             return jnp.stack(jnp.broadcast_arrays(*each), axis=-1)
         wide = jnp.expand_dims(value, value.ndim - self._event_axes)
-        return self.components.log_prob(wide)
+        return getattr(self.components, name)(wide)
 
     def _sample(self, key: Key, shape: Shape) -> Array:
         key_which, key_draw = jax.random.split(key)
@@ -119,7 +121,13 @@ class Mixture(Distribution):
         return jnp.take_along_axis(draws, which, axis=len(batch)).squeeze(len(batch))
 
     def _log_prob(self, value: Array) -> Array:
-        return logsumexp(self._log_weights + self._each(value), axis=-1)
+        return self._log_average(self._each(value))
+
+    def _log_average(self, each: Array) -> Array:
+        """Average over the components in logarithms; probabilities are factors, whose slope at zero exists."""
+        if isinstance(self.mixing, CategoricalLogits):
+            return logsumexp(self._log_weights + each, axis=-1)
+        return log_weighted_sum(each, self.mixing.probs)
 
     def _weighted(self, values: list | Array) -> Array:
         """Average a property of the components, given with their axis before the event's."""
@@ -133,26 +141,38 @@ class Mixture(Distribution):
         return [getattr(c, name) for c in many] if isinstance(many, tuple) else getattr(many, name)
 
     def _cdf(self, value: Array) -> Array:
-        if isinstance(self.components, tuple):
-            return self._weighted([c._cdf(value) for c in self.components])
-        return self._weighted(self.components._cdf(value[..., None]))
+        return jnp.exp(self._log_cdf(value))
+
+    def _log_cdf(self, value: Array) -> Array:
+        return self._log_average(self._each(value, "log_cdf"))
+
+    def _log_sf(self, value: Array) -> Array:
+        return self._log_average(self._each(value, "log_sf"))
+
+    def _between_ends(self, formula: Callable, value: ArrayLike, low: float, high: float) -> Array:
+        # The union of the supports may have gaps: each component knows its own ends.
+        return formula(self._as_value(value))
 
     def _mean(self) -> Array:
         return self._weighted(self._property("mean"))
 
     def _variance(self) -> Array:
         means, variances = self._property("mean"), self._property("variance")
+        mean = self._weighted(means)
         if isinstance(means, list):
-            second = [v + m**2 for m, v in zip(means, variances, strict=True)]
-            return self._weighted(second) - self._mean() ** 2
-        return self._weighted(variances + means**2) - self._mean() ** 2
+            return self._weighted([v + (m - mean) ** 2 for m, v in zip(means, variances, strict=True)])
+        apart = means - jnp.expand_dims(mean, mean.ndim - self._event_axes)
+        return self._weighted(variances + apart**2)
 
 
-def _drop_component_axis(constraint: Constraint) -> Constraint:
+def _drop_component_axis(constraint: Constraint, event_ndims: int = 0) -> Constraint:
     """Give a support whose bounds do not depend on the component: all components share it."""
-    bounds = {n: v for n, v in vars(constraint).items() if getattr(v, "ndim", 0) > 0 and v.shape[-1] > 0}
+    if isinstance(constraint, constraints._Independent):
+        base = _drop_component_axis(constraint.base, event_ndims + constraint.reinterpreted_batch_ndims)
+        return constraint.replace(base=base)
+    bounds = {n: v for n, v in vars(constraint).items() if getattr(v, "ndim", 0) > event_ndims}
     widest = {"lower_bound": jnp.min, "upper_bound": jnp.max}
-    changes = {n: widest[n](v, axis=-1) for n, v in bounds.items() if n in widest}
+    changes = {n: widest[n](v, axis=-1 - event_ndims) for n, v in bounds.items() if n in widest}
     return constraint.replace(**changes) if changes else constraint
 
 
@@ -182,6 +202,9 @@ class NormalMixture(Derived):
     scale: Array = param(constraints.positive_vector, alias="sigma")
     support = constraints.real
     reparametrized_params = []
+
+    def _check_shapes(self) -> None:
+        self._require_same_size(**{p.name: jnp.shape(getattr(self, p.name))[-1] for p in self.params})
 
     @property
     def meaning(self) -> Distribution:

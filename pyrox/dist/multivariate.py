@@ -211,6 +211,13 @@ class LowRankMultivariateNormal(Distribution):
     def event_shape(self) -> Shape:
         return jnp.shape(self.cov_diag)[-1:]
 
+    def _check_shapes(self) -> None:
+        self._require_same_size(
+            loc=jnp.shape(self.loc)[-1],
+            cov_factor=jnp.shape(self.cov_factor)[-2],
+            cov_diag=jnp.shape(self.cov_diag)[-1],
+        )
+
     @property
     def _capacitance_tril(self) -> Array:
         weighted = transpose(self.cov_factor / self.cov_diag[..., None])
@@ -292,6 +299,9 @@ class MultivariateStudentT(Distribution):
     @property
     def event_shape(self) -> Shape:
         return jnp.shape(self.scale_tril)[-1:]
+
+    def _check_shapes(self) -> None:
+        self._require_same_size(loc=jnp.shape(self.loc)[-1], scale_tril=jnp.shape(self.scale_tril)[-1])
 
     def _sample(self, key: Key, shape: Shape) -> Array:
         key_normal, key_scale = jax.random.split(key)

@@ -3,14 +3,13 @@
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import log_ndtr, logsumexp, ndtr, xlogy
+from jax.scipy.special import log_ndtr, logsumexp, ndtr
 
 from pyrox.dist import constraints
 from pyrox.dist.constraints import Constraint, dependent_property
 from pyrox.dist.discrete import CategoricalProbs, choose_one
 from pyrox.dist.distribution import Distribution, param
-from pyrox.dist.special import log_factorial, log_gamma_ratio, pick, softplus
-from pyrox.dist.truncated import log_subtract
+from pyrox.dist.special import log_factorial, log_gamma_ratio, log_subtract, pick, softplus, times_log
 from pyrox.typing import Array, ArrayLike, Key, Shape
 
 
@@ -170,7 +169,7 @@ class MultinomialProbs(Distribution):
         return jax.random.multinomial(key, total.astype(float), probs).astype(int)
 
     def _log_prob(self, value: Array) -> Array:
-        return _log_ways(self.total_count, value) + jnp.sum(xlogy(value.astype(float), self.probs), axis=-1)
+        return _log_ways(self.total_count, value) + jnp.sum(times_log(value, self.probs), axis=-1)
 
     def _mean(self) -> Array:
         return self.total_count[..., None] * self.probs

@@ -2,11 +2,11 @@
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import erf, erfinv, gammainc, gammaincc, ndtr, ndtri
+from jax.scipy.special import erf, erfinv, gammainc, gammaincc, log_ndtr, ndtr, ndtri
 
 from pyrox.dist import constraints
 from pyrox.dist.distribution import Distribution, param
-from pyrox.dist.special import HALF_LOG_2PI, LOG_2, LOG_PI, digamma, gammaln
+from pyrox.dist.special import HALF_LOG_2PI, LOG_2, LOG_PI, digamma, gammaln, log_or_minus_inf
 from pyrox.typing import Array, Key, Shape
 
 _ROOT_2 = 2**0.5
@@ -40,7 +40,10 @@ class HalfNormal(Distribution):
         return -0.5 * z * z - (jnp.log(self.scale) + HALF_LOG_2PI - LOG_2)
 
     def _cdf(self, value: Array) -> Array:
-        return erf(jnp.maximum(value, 0) / (self.scale * _ROOT_2))
+        return erf(value / (self.scale * _ROOT_2))
+
+    def _log_sf(self, value: Array) -> Array:
+        return LOG_2 + log_ndtr(-value / self.scale)
 
     def _icdf(self, q: Array) -> Array:
         return self.scale * _ROOT_2 * erfinv(q)
@@ -83,7 +86,10 @@ class HalfCauchy(Distribution):
         return LOG_2 - LOG_PI - jnp.log(self.scale) - jnp.log1p(z * z)
 
     def _cdf(self, value: Array) -> Array:
-        return 2 / jnp.pi * jnp.arctan(jnp.maximum(value, 0) / self.scale)
+        return 2 / jnp.pi * jnp.arctan(value / self.scale)
+
+    def _log_sf(self, value: Array) -> Array:
+        return jnp.log(2 / jnp.pi * jnp.arctan2(self.scale, value))
 
     def _icdf(self, q: Array) -> Array:
         return self.scale * jnp.tan(0.5 * jnp.pi * q)
@@ -124,7 +130,10 @@ class Exponential(Distribution):
         return jnp.log(self.rate) - self.rate * value
 
     def _cdf(self, value: Array) -> Array:
-        return -jnp.expm1(-self.rate * jnp.maximum(value, 0))
+        return -jnp.expm1(-self.rate * value)
+
+    def _log_sf(self, value: Array) -> Array:
+        return -self.rate * value
 
     def _icdf(self, q: Array) -> Array:
         return -jnp.log1p(-q) / self.rate
@@ -170,7 +179,10 @@ class Gamma(Distribution):
         return constant + (self.concentration - 1) * jnp.log(value) - self.rate * value
 
     def _cdf(self, value: Array) -> Array:
-        return gammainc(self.concentration, self.rate * jnp.maximum(value, 0))
+        return gammainc(self.concentration, self.rate * value)
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_or_minus_inf(gammaincc(self.concentration, self.rate * value))
 
     def _mean(self) -> Array:
         return self.concentration / self.rate
@@ -214,8 +226,10 @@ class InverseGamma(Distribution):
         return constant - (self.concentration + 1) * jnp.log(value) - self.rate / value
 
     def _cdf(self, value: Array) -> Array:
-        above = jnp.where(value > 0, value, 1)
-        return jnp.where(value > 0, gammaincc(self.concentration, self.rate / above), 0)
+        return gammaincc(self.concentration, self.rate / value)
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_or_minus_inf(gammainc(self.concentration, self.rate / value))
 
     def _mean(self) -> Array:
         a = self.concentration
@@ -262,7 +276,13 @@ class LogNormal(Distribution):
         return -0.5 * z * z - log_value - (jnp.log(self.scale) + HALF_LOG_2PI)
 
     def _cdf(self, value: Array) -> Array:
-        return ndtr((jnp.log(jnp.maximum(value, 0)) - self.loc) / self.scale)
+        return ndtr((jnp.log(value) - self.loc) / self.scale)
+
+    def _log_cdf(self, value: Array) -> Array:
+        return log_ndtr((jnp.log(value) - self.loc) / self.scale)
+
+    def _log_sf(self, value: Array) -> Array:
+        return log_ndtr((self.loc - jnp.log(value)) / self.scale)
 
     def _icdf(self, q: Array) -> Array:
         return jnp.exp(self.loc + self.scale * ndtri(q))

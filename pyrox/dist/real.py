@@ -2,11 +2,21 @@
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betainc, ndtr, ndtri
+from jax.scipy.special import log_ndtr, ndtr, ndtri
 
 from pyrox.dist import constraints
 from pyrox.dist.distribution import Distribution, param
-from pyrox.dist.special import EULER_GAMMA, HALF_LOG_2PI, LOG_2, LOG_PI, digamma, log_gamma_ratio, softplus
+from pyrox.dist.special import (
+    EULER_GAMMA,
+    HALF_LOG_2PI,
+    LOG_2,
+    LOG_PI,
+    betainc,
+    digamma,
+    log_gamma_ratio,
+    log_or_minus_inf,
+    softplus,
+)
 from pyrox.typing import Array, ArrayLike, Key, Shape
 
 
@@ -14,7 +24,8 @@ class LocScale(Distribution):
     r"""A standard distribution of z, moved and stretched: :math:`x = \mathrm{loc} + \mathrm{scale} \cdot z`.
 
     A family defines the standard case: ``_draw(key, shape)``, ``_log_density(z)`` and, where they exist,
-    ``_below(z)`` (the cdf), ``_quantile(q)``, ``_moments()`` (mean and variance of z) and ``_spread()`` (its entropy).
+    ``_below(z)`` (the cdf), ``_log_below(z)`` and ``_log_above(z)`` (logarithms of both tails), ``_quantile(q)``,
+    ``_moments()`` (mean and variance of z) and ``_spread()`` (its entropy).
 
     Parameters
     ----------
@@ -37,6 +48,12 @@ class LocScale(Distribution):
     def _below(self, z: Array) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no closed cdf")
 
+    def _log_below(self, z: Array) -> Array:
+        return log_or_minus_inf(self._below(z))
+
+    def _log_above(self, z: Array) -> Array:
+        return log_or_minus_inf(1 - self._below(z))
+
     def _quantile(self, q: Array) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no closed quantile function")
 
@@ -55,6 +72,12 @@ class LocScale(Distribution):
     def _cdf(self, value: Array) -> Array:
         return self._below((value - self.loc) / self.scale)
 
+    def _log_cdf(self, value: Array) -> Array:
+        return self._log_below((value - self.loc) / self.scale)
+
+    def _log_sf(self, value: Array) -> Array:
+        return self._log_above((value - self.loc) / self.scale)
+
     def _icdf(self, q: Array) -> Array:
         return self.loc + self.scale * self._quantile(q)
 
@@ -70,6 +93,9 @@ class LocScale(Distribution):
 
 class Symmetric(LocScale):
     """A location-scale family that is symmetric about its location: upper tails are as exact as lower ones."""
+
+    def _log_above(self, z: Array) -> Array:
+        return self._log_below(-z)
 
 
 class Normal(Symmetric):
@@ -99,6 +125,9 @@ class Normal(Symmetric):
 
     def _below(self, z: Array) -> Array:
         return ndtr(z)
+
+    def _log_below(self, z: Array) -> Array:
+        return log_ndtr(z)
 
     def _quantile(self, q: Array) -> Array:
         return ndtri(q)
@@ -186,8 +215,12 @@ class StudentT(Symmetric):
         return constant - (half + 0.5) * jnp.log1p(z * z / self.df)
 
     def _below(self, z: Array) -> Array:
-        tail = 0.5 * betainc(0.5 * self.df, 0.5, self.df / (self.df + z * z))
-        return jnp.where(z > 0, 1 - tail, tail)
+        square = z * z
+        tail = 0.5 * betainc(0.5 * self.df, 0.5, self.df / (self.df + square))
+        # Around the median the distance from it is what keeps its digits.
+        near = square < self.df
+        inner = 0.5 * betainc(0.5, 0.5 * self.df, jnp.where(near, square / (self.df + square), 0.5))
+        return jnp.where(near, 0.5 + jnp.sign(z) * inner, jnp.where(z > 0, 1 - tail, tail))
 
     def _quantile(self, q: Array) -> ArrayLike:
         return Distribution._icdf(StudentT(self.df), q)
@@ -234,6 +267,9 @@ class Laplace(Symmetric):
         tail = 0.5 * jnp.exp(-jnp.abs(z))
         return jnp.where(z < 0, tail, 1 - tail)
 
+    def _log_below(self, z: Array) -> Array:
+        return jnp.where(z < 0, z - LOG_2, jnp.log1p(-0.5 * jnp.exp(-jnp.abs(z))))
+
     def _quantile(self, q: Array) -> Array:
         return jnp.where(q < 0.5, jnp.log(2 * q), -jnp.log(2 - 2 * q))
 
@@ -275,6 +311,9 @@ class Logistic(Symmetric):
     def _below(self, z: Array) -> Array:
         return jax.nn.sigmoid(z)
 
+    def _log_below(self, z: Array) -> Array:
+        return -softplus(-z)
+
     def _quantile(self, q: Array) -> Array:
         return jnp.log(q) - jnp.log1p(-q)
 
@@ -315,6 +354,13 @@ class Gumbel(LocScale):
 
     def _below(self, z: Array) -> Array:
         return jnp.exp(-jnp.exp(-z))
+
+    def _log_below(self, z: Array) -> Array:
+        return -jnp.exp(-z)
+
+    def _log_above(self, z: Array) -> Array:
+        small = jnp.exp(-jnp.maximum(z, 30))  # 1 - exp(-s) is s to all digits
+        return jnp.where(z > 30, -z - 0.5 * small, jnp.log(-jnp.expm1(-jnp.exp(-jnp.minimum(z, 30)))))
 
     def _quantile(self, q: Array) -> Array:
         return -jnp.log(-jnp.log(q))

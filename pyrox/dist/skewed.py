@@ -2,12 +2,12 @@
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import erfc, log_ndtr, ndtr, ndtri
+from jax.scipy.special import erf, erfc, log_ndtr, ndtri
 
 from pyrox.dist import constraints
 from pyrox.dist.distribution import Distribution, param
 from pyrox.dist.real import LocScale
-from pyrox.dist.special import EULER_GAMMA, HALF_LOG_2PI, LOG_2
+from pyrox.dist.special import EULER_GAMMA, HALF_LOG_2PI, LOG_2, log_subtract
 from pyrox.typing import Array, ArrayLike, Key, Shape
 
 
@@ -49,6 +49,14 @@ class AsymmetricLaplace(LocScale):
         k = self.asymmetry
         left = k**2 / (1 + k**2) * jnp.exp(jnp.minimum(z, 0) / k)
         return jnp.where(z < 0, left, 1 - jnp.exp(-k * jnp.maximum(z, 0)) / (1 + k**2))
+
+    def _log_below(self, z: Array) -> Array:
+        k = self.asymmetry
+        right = jnp.log1p(-jnp.exp(-k * jnp.maximum(z, 0)) / (1 + k**2))
+        return jnp.where(z < 0, z / k - jnp.log1p(1 / k**2), right)
+
+    def _log_above(self, z: Array) -> Array:
+        return AsymmetricLaplace(asymmetry=1 / self.asymmetry)._log_below(-z)
 
     def _quantile(self, q: Array) -> Array:
         k = self.asymmetry
@@ -104,8 +112,15 @@ class ExGaussian(Distribution):
         return self._log_tail(value)[1] - jnp.log(self.tail)
 
     def _cdf(self, value: Array) -> Array:
+        return jnp.exp(self._log_cdf(value))
+
+    def _log_cdf(self, value: Array) -> Array:
         z, log_tail = self._log_tail(value)
-        return ndtr(z) - jnp.exp(log_tail)
+        return log_subtract(log_ndtr(z), log_tail)
+
+    def _log_sf(self, value: Array) -> Array:
+        z, log_tail = self._log_tail(value)
+        return jnp.logaddexp(log_ndtr(-z), log_tail)
 
     def _mean(self) -> Array:
         return self.loc + self.tail
@@ -183,8 +198,17 @@ class Moyal(LocScale):
     def _below(self, z: Array) -> Array:
         return erfc(jnp.exp(-0.5 * z) / 2**0.5)
 
+    def _log_below(self, z: Array) -> Array:
+        return LOG_2 + log_ndtr(-jnp.exp(-0.5 * z))
+
+    def _log_above(self, z: Array) -> Array:
+        return jnp.log(erf(jnp.exp(-0.5 * z) / 2**0.5))
+
     def _quantile(self, q: Array) -> Array:
         return -2 * jnp.log(-ndtri(0.5 * q))
 
     def _moments(self) -> tuple[ArrayLike, ArrayLike]:
         return EULER_GAMMA + LOG_2, jnp.pi**2 / 2
+
+    def _spread(self) -> ArrayLike:
+        return HALF_LOG_2PI + 0.5 * (EULER_GAMMA + LOG_2 + 1)

@@ -1,5 +1,6 @@
 """Special functions of log-densities, each with a derivative that shares the work of its value."""
 
+import math
 from typing import Any
 
 import jax
@@ -13,9 +14,48 @@ LOG_PI = 1.1447298858494002
 EULER_GAMMA = 0.5772156649015329
 
 __all__ = [
-    "bernoulli_logits_sum", "betaln", "digamma", "gammaln", "log_binomial", "log_factorial", "logits_log_prob", "pick",
-    "softplus", "sum_log1p",
+    "bernoulli_logits_sum", "betainc", "betaln", "digamma", "gammaln", "log_binomial", "log_factorial",
+    "log_or_minus_inf", "log_subtract", "log_weighted_sum", "logits_log_prob", "pick", "softplus", "sum_log1p",
+    "times_log", "times_log1p",
 ]  # fmt: skip
+
+
+def log_or_minus_inf(x: Array) -> Array:
+    """Compute the logarithm of nonnegative numbers: at zero -inf, with slope zero rather than infinite."""
+    some = x > 0
+    return jnp.where(some, jnp.log(jnp.where(some, x, 1)), -jnp.inf)
+
+
+def times_log(count: Array, x: Array) -> Array:
+    r"""Compute :math:`k \log x` with :math:`0 \log 0 = 0`, which never has an undefined slope in x."""
+    counts = count != 0
+    return jnp.where(counts, count * jnp.log(jnp.where(counts, x, 1)), 0)
+
+
+def times_log1p(count: Array, x: Array) -> Array:
+    r"""Compute :math:`k \log(1 + x)` like ``times_log``, with all digits of a small x."""
+    counts = count != 0
+    return jnp.where(counts, count * jnp.log1p(jnp.where(counts, x, 0)), 0)
+
+
+def log_subtract(large: Array, small: Array) -> Array:
+    """Compute ``log(exp(large) - exp(small))`` without leaving logarithms."""
+    apart = small < large
+    gap = jnp.where(apart, small - large, -1.0)
+    near = gap > -LOG_2
+    shrunk = jnp.where(
+        near, jnp.log(-jnp.expm1(jnp.where(near, gap, -0.5))), jnp.log1p(-jnp.exp(jnp.where(near, -1.0, gap)))
+    )
+    return jnp.where(apart, large + shrunk, -jnp.inf)
+
+
+def log_weighted_sum(logs: Array, weights: Array) -> Array:
+    r"""Compute :math:`\log \sum_k w_k e^{l_k}` over the last axis; a weight of zero has its slope all the same."""
+    top = jax.lax.stop_gradient(jnp.max(jnp.where(weights > 0, logs, -jnp.inf), axis=-1, keepdims=True))
+    top = jnp.where(jnp.isfinite(top), top, 0)
+    reach = 0.9 * math.log(jnp.finfo(logs.dtype).max)
+    total = jnp.sum(weights * jnp.exp(jnp.minimum(logs - top, reach)), axis=-1)
+    return top[..., 0] + log_or_minus_inf(total)
 
 
 def _sigmoid_parts(x: Array) -> tuple[Array, Array, Array]:
@@ -191,6 +231,59 @@ def betaln(a: Array, b: Array) -> Array:
     return gammaln(a) - log_gamma_ratio(b, a)
 
 
+@jax.custom_jvp
+def betainc(a: Array, b: Array, x: Array) -> Array:
+    """Compute the regularised incomplete beta function, with derivatives in all three arguments."""
+    a, b, x = jnp.broadcast_arrays(*(jnp.asarray(v, float) for v in (a, b, x)))
+    return jax.scipy.special.betainc(a, b, x)
+
+
+def _betainc_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    a, b, x = jnp.broadcast_arrays(*(jnp.asarray(v, float) for v in primals))
+    value = jax.scipy.special.betainc(a, b, x)
+    is_zero = [isinstance(t, jax.custom_derivatives.SymbolicZero) for t in tangents]
+    slope = jnp.zeros_like(value)
+    if not is_zero[2]:
+        density = jnp.exp(times_log(a - 1, x) + times_log1p(b - 1, -x) - betaln(a, b))
+        slope = slope + density * tangents[2]
+    for i in (0, 1):
+        if not is_zero[i]:
+            ways = tuple(jnp.full_like(v, float(i == j)) for j, v in enumerate((a, b, x)))
+            slope = slope + jax.jvp(_betainc_by_fraction, (a, b, x), ways)[1] * tangents[i]
+    return value, slope
+
+
+betainc.defjvp(_betainc_jvp, symbolic_zeros=True)
+
+
+def _betainc_by_fraction(a: Array, b: Array, x: Array) -> Array:
+    """Compute the same by a continued fraction, which can be differentiated in a and b."""
+    turned = x > (a + 1) / (a + b + 2)  # where the fraction of the complement converges fast
+    a, b, x = jnp.where(turned, b, a), jnp.where(turned, a, b), jnp.where(turned, 1 - x, x)
+    inside = (x > 0) & (x < 1)
+    x = jnp.where(inside, x, 0.5)
+
+    # Lentz: numerators and denominators as a running product of their ratios.
+    def add(ratio: Array, state: tuple) -> tuple:
+        c, d, value = state
+        d, c = 1 / (1 + ratio * d), 1 + ratio / c
+        return c, d, value * c * d
+
+    def pair(state: tuple) -> tuple:
+        m, parts, _ = state
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        new = add(odd, add(even, parts))
+        return m + 1, new, jnp.any(jnp.abs(new[2] / parts[2] - 1) > 1e-15)
+
+    d = 1 / (1 - (a + b) * x / (a + 1))
+    start = 1.0, (jnp.ones_like(x), d, d), jnp.asarray(True)  # noqa: FBT003
+    fraction = jax.lax.while_loop(lambda state: state[2] & (state[0] < 500), pair, start)[1][2]
+    part = jnp.exp(a * jnp.log(x) + b * jnp.log1p(-x) - betaln(a, b)) / a * fraction
+    part = jnp.where(inside, part, 0.0)
+    return jnp.where(turned, 1 - part, part)
+
+
 # log k! - (k log k - k) for k = 0 .. 15, where the asymptotic series is not yet exact.
 _REST = (
     0.0, 1.0, 1.3068528194400546, 1.4959226032237258, 1.6328763858683832, 1.7403021806115442,
@@ -230,11 +323,11 @@ def log_binomial(n: Array, k: Array) -> Array:
 
 def pick(table: Array, index: Array) -> Array:
     """Take one entry of the last axis for each index; batch axes broadcast."""
-    size = table.shape[-1]
+    size, index = table.shape[-1], index.astype(int)  # bytes may not count as far as there are entries
     if size <= 64 or table.size >= size * index.size:
         # Comparing is elementwise work; indexing would have a scatter for its derivative.
         hit = index[..., None] == jnp.arange(size, dtype=index.dtype)
         return jnp.sum(jnp.where(hit, table, 0), axis=-1)
     shape = jnp.broadcast_shapes(table.shape[:-1], index.shape)
     table, index = jnp.broadcast_to(table, (*shape, size)), jnp.broadcast_to(index, shape)
-    return jnp.take_along_axis(table, index.astype(int)[..., None], axis=-1)[..., 0]
+    return jnp.take_along_axis(table, index[..., None], axis=-1)[..., 0]

@@ -145,8 +145,9 @@ class AffineTransform(Transform):
         return self.domain.event_dim
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        log_scale = jnp.broadcast_to(jnp.log(jnp.abs(jnp.asarray(self.scale))), jnp.shape(x))
-        return self.loc + self.scale * x, sum_rightmost(log_scale, self.event_dim)
+        y = self.loc + self.scale * x
+        log_scale = jnp.broadcast_to(jnp.log(jnp.abs(jnp.asarray(self.scale))), jnp.shape(y))
+        return y, sum_rightmost(log_scale, self.event_dim)
 
     def inverse(self, y: Array) -> Array:
         return (y - self.loc) / self.scale
@@ -217,7 +218,7 @@ class ComposeTransform(Transform):
         return max((p.event_dim for p in self.parts), default=0)
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        total = 0.0
+        total = 0.0 if self.parts else jnp.zeros(x.shape, x.dtype)
         for part in self.parts:
             x, log_det = part.forward_and_log_det(x)
             total = total + sum_rightmost(log_det, self.event_dim - part.event_dim)

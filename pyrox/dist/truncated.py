@@ -3,49 +3,30 @@
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import log_ndtr
 
 from pyrox.dist import constraints
 from pyrox.dist.combinators import Derived
 from pyrox.dist.constraints import Constraint
-from pyrox.dist.distribution import Distribution, param, part
+from pyrox.dist.distribution import Distribution, param, part, quantile
 from pyrox.dist.real import Cauchy, Normal, Symmetric
+from pyrox.dist.special import log_subtract
 from pyrox.errors import ShapeError
 from pyrox.typing import Array, ArrayLike, Key, Shape
 
 Bound = ArrayLike | None
 
 
-def log_subtract(large: Array, small: Array) -> Array:
-    """Compute ``log(exp(large) - exp(small))`` without leaving logarithms."""
-    gap = jnp.where(small < large, small - large, -1.0)
-    apart = jnp.where(gap > -0.6931, jnp.log(-jnp.expm1(gap)), jnp.log1p(-jnp.exp(gap)))
-    return jnp.where(small < large, large + apart, -jnp.inf)
-
-
-def log_below(d: Distribution, value: Array) -> Array:
-    """Give the log-probability of at most ``value``."""
-    if isinstance(d, Normal):
-        return log_ndtr((value - d.loc) / d.scale)
-    return jnp.log(d._cdf(value))
-
-
-def log_above(d: Distribution, value: Array) -> Array:
-    """Give the log-probability of more than ``value``."""
-    if isinstance(d, Symmetric):
-        return log_below(d, 2 * d.loc - value)
-    return jnp.log1p(-d._cdf(value))
-
-
 def log_between(d: Distribution, low: Bound, high: Bound) -> Array:
     """Give the log-probability of what lies between two bounds, None being no bound."""
     if low is None:
-        return jnp.zeros(()) if high is None else log_below(d, high)
+        return jnp.zeros(()) if high is None else d.log_cdf(high)
     if high is None:
-        return log_above(d, low)
+        return d.log_sf(low)
     if isinstance(d, Symmetric):  # look at the pair from the side of its lower tail
         low, high = _towards_lower_tail(d, low, high)[1:]
-    return log_subtract(log_below(d, high), log_below(d, low))
+        return log_subtract(d.log_cdf(high), d.log_cdf(low))
+    above, below = d.log_sf(low), d.log_cdf(high)
+    return jnp.where(above < below, log_subtract(above, d.log_sf(high)), log_subtract(below, d.log_cdf(low)))
 
 
 def _towards_lower_tail(d: Symmetric, low: Array, high: Array) -> tuple[Array, Array, Array]:
@@ -103,8 +84,8 @@ class Truncated(Distribution):
     """
 
     base_dist: Distribution = part()
-    low: Array | None = param(constraints.real, default=None, alias="lower")
-    high: Array | None = param(constraints.real, default=None, alias="upper")
+    low: Array | None = param(constraints.dependent, default=None, alias="lower")
+    high: Array | None = param(constraints.dependent, default=None, alias="upper")
 
     def __init__(
         self, base_dist: Distribution, low: Bound = None, high: Bound = None, validate_args: bool | None = None
@@ -131,6 +112,10 @@ class Truncated(Distribution):
             return self.low, self.high
         return jnp.ceil(self.low) - 1, self.high
 
+    def _validate_parameters(self) -> None:
+        Distribution._validate_parameters(self)
+        self._require_ordered("low", "high")
+
     def _sample(self, key: Key, shape: Shape) -> Array:
         return self._icdf(jax.random.uniform(key, shape))
 
@@ -138,27 +123,51 @@ class Truncated(Distribution):
         return self.base_dist._log_prob(value) - log_between(self.base_dist, *self._ends)
 
     def _cdf(self, value: Array) -> Array:
+        return jnp.exp(self._log_cdf(value))
+
+    def _log_cdf(self, value: Array) -> Array:
         low, high = self._ends
-        inside = value if high is None else jnp.minimum(value, high)
-        inside = inside if low is None else jnp.maximum(inside, low)
-        return jnp.exp(log_between(self.base_dist, low, inside) - log_between(self.base_dist, low, high))
+        return log_between(self.base_dist, low, value) - log_between(self.base_dist, low, high)
+
+    def _log_sf(self, value: Array) -> Array:
+        low, high = self._ends
+        return log_between(self.base_dist, value, high) - log_between(self.base_dist, low, high)
 
     def _icdf(self, q: Array) -> Array:
         base = self.base_dist
-        low, high = self._ends
-        ends = (-jnp.inf if low is None else low), (jnp.inf if high is None else high)
-        if isinstance(base, Symmetric):
-            turned, low, high = _towards_lower_tail(base, *(jnp.asarray(e) for e in ends))
-            q = jnp.where(turned, 1 - q, q)
-            x = base._icdf(base._cdf(low) + q * (base._cdf(high) - base._cdf(low)))
-            x = jnp.where(turned, 2 * base.loc - x, x)
+        if type(base)._icdf is Distribution._icdf or base.is_discrete:
+            x = quantile(self, q, base.support)
         else:
-            below = 0.0 if low is None else base._cdf(ends[0])
-            x = base._icdf(below + q * ((1.0 if high is None else base._cdf(ends[1])) - below))
+            # Far out in a tail the base's cdf has no digits left to tell the bounds apart.
+            x = jax.lax.cond(
+                jnp.all(self._closed_mass > jnp.finfo(float).eps ** 0.5),
+                lambda: jnp.asarray(self._closed_icdf(q), float),
+                lambda: jnp.asarray(quantile(self, q, base.support), float),
+            )
         # Rounding must not carry a draw across a bound.
         x = x if self.low is None else jnp.maximum(x, self.low)
         x = x if self.high is None else jnp.minimum(x, self.high)
         return x.astype(int) if self.is_discrete else x
+
+    @property
+    def _closed_ends(self) -> tuple[Array, Array, Array]:
+        """Give the base's cdf at both bounds, seen from the lower tail, and whether that is the other side."""
+        low = jnp.asarray(-jnp.inf if self.low is None else self.low)
+        high = jnp.asarray(jnp.inf if self.high is None else self.high)
+        turned = jnp.zeros((), bool)
+        if isinstance(self.base_dist, Symmetric):
+            turned, low, high = _towards_lower_tail(self.base_dist, low, high)
+        return self.base_dist.cdf(low), self.base_dist.cdf(high), turned
+
+    @property
+    def _closed_mass(self) -> Array:
+        low, high, _ = self._closed_ends
+        return high - low
+
+    def _closed_icdf(self, q: Array) -> Array:
+        low, high, turned = self._closed_ends
+        x = self.base_dist._icdf(low + jnp.where(turned, 1 - q, q) * (high - low))
+        return jnp.where(turned, 2 * self.base_dist.loc - x, x) if isinstance(self.base_dist, Symmetric) else x
 
 
 class Censored(Distribution):
@@ -183,8 +192,8 @@ class Censored(Distribution):
     """
 
     base_dist: Distribution = part()
-    low: Array | None = param(constraints.real, default=None, alias="lower")
-    high: Array | None = param(constraints.real, default=None, alias="upper")
+    low: Array | None = param(constraints.dependent, default=None, alias="lower")
+    high: Array | None = param(constraints.dependent, default=None, alias="upper")
 
     def __init__(
         self, base_dist: Distribution, low: Bound = None, high: Bound = None, validate_args: bool | None = None
@@ -195,8 +204,10 @@ class Censored(Distribution):
     def support(self) -> Constraint:
         return _bounded(self.base_dist.support, self.low, self.high)
 
+    has_atoms = True
     batch_shape = Truncated.batch_shape
     reparametrized_params = Truncated.reparametrized_params
+    _validate_parameters = Truncated._validate_parameters
 
     def _sample(self, key: Key, shape: Shape) -> Array:
         x = self.base_dist._sample(key, shape)
@@ -208,16 +219,19 @@ class Censored(Distribution):
         base = self.base_dist
         log_prob = base.log_prob(value)
         if self.low is not None:
-            log_prob = jnp.where(value <= self.low, log_below(base, jnp.asarray(self.low)), log_prob)
+            log_prob = jnp.where(value <= self.low, base.log_cdf(self.low), log_prob)
         if self.high is not None:
-            beyond = self.high - 1 if base.is_discrete else self.high
-            log_prob = jnp.where(value >= self.high, log_above(base, jnp.asarray(beyond)), log_prob)
+            beyond = jnp.ceil(self.high) - 1 if base.is_discrete else self.high
+            log_prob = jnp.where(value >= self.high, base.log_sf(beyond), log_prob)
         return log_prob
 
     def _cdf(self, value: Array) -> Array:
-        below = self.base_dist._cdf(value)
-        below = below if self.low is None else jnp.where(value < self.low, 0.0, below)
+        below = self.base_dist.cdf(value)
         return below if self.high is None else jnp.where(value >= self.high, 1.0, below)
+
+    def _log_sf(self, value: Array) -> Array:
+        above = self.base_dist.log_sf(value)
+        return above if self.high is None else jnp.where(value >= self.high, -jnp.inf, above)
 
 
 class TruncatedNormal(Derived):
@@ -243,10 +257,12 @@ class TruncatedNormal(Derived):
     0.7979
     """
 
-    low: Array | None = param(constraints.real, default=0.0, alias="lower")
+    low: Array | None = param(constraints.dependent, default=0.0, alias="lower")
     loc: Array = param(constraints.real, default=0.0, alias="mu")
     scale: Array = param(constraints.positive, default=1.0, alias="sigma")
-    high: Array | None = param(constraints.real, default=None, alias="upper")
+    high: Array | None = param(constraints.dependent, default=None, alias="upper")
+
+    _validate_parameters = Truncated._validate_parameters
 
     @property
     def meaning(self) -> Distribution:
@@ -291,10 +307,12 @@ class TruncatedCauchy(Derived):
     -0.4516
     """
 
-    low: Array | None = param(constraints.real, default=0.0, alias="lower")
+    low: Array | None = param(constraints.dependent, default=0.0, alias="lower")
     loc: Array = param(constraints.real, default=0.0, alias="alpha")
     scale: Array = param(constraints.positive, default=1.0, alias="beta")
-    high: Array | None = param(constraints.real, default=None, alias="upper")
+    high: Array | None = param(constraints.dependent, default=None, alias="upper")
+
+    _validate_parameters = Truncated._validate_parameters
 
     @property
     def meaning(self) -> Distribution:
