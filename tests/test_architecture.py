@@ -41,6 +41,7 @@ LAYERS = {
     "pyrox.samplers.recipe": "samplers",
     "pyrox.samplers.rewrite": "samplers",
     "pyrox.samplers.run": "samplers",
+    "pyrox.samplers.schedule": "samplers",
     "pyrox.samplers.saved": "samplers",
     "pyrox.vi": "vi",
     "pyrox.progress": "progress",

@@ -107,6 +107,10 @@ def _broadcasts(small: Shape, large: Shape) -> bool:
     return len(small) <= len(large) and all(s in (1, n) for s, n in zip(small[::-1], large[::-1], strict=False))
 
 
+def _are_same(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
 class Run:
     """What one playback knows: values by node, and where its constants come from."""
 
@@ -114,12 +118,19 @@ class Run:
         self.values: dict[Node, Any] = {}
         self.lengths = lengths
         self.count = 0
+        self._stated: list[tuple[np.ndarray, Any]] = []
 
     def constant(self, node: Constant) -> Any:
-        """State a hidden datum, numbered in the order of use."""
-        name = node.label or f"constant:{self.count}"
-        self.count += node.label is None
-        return primitives.data(name, node.value, hidden=True)
+        """State a hidden datum, numbered in the order of use; equal numbers, like an index used twice, once."""
+        if node.label is not None:
+            return primitives.data(node.label, node.value, hidden=True)
+        for known, value in self._stated:
+            if known is node.value or _are_same(known, node.value):
+                return value
+        value = primitives.data(f"constant:{self.count}", node.value, hidden=True)
+        self.count += 1
+        self._stated.append((node.value, value))
+        return value
 
     def value(self, node: Node) -> Any:
         """Evaluate an expression of what has been stated so far."""

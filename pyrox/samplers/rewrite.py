@@ -8,7 +8,7 @@ primitive as it is. A rule returns None for a pattern it does not cover: ``unsup
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 from jax.extend import core
 
+from pyrox.samplers.schedule import schedule
 from pyrox.typing import Array
 
 # Rows in a row often belong to one group: their load-add-store chain is broken by dealing them to this many
@@ -43,10 +44,35 @@ NATIVE = frozenset(f"{_ELEMENTWISE} {_STRUCTURAL} {_RANDOM} {_CONTROL}".split())
 INLINED = frozenset({"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call"})
 
 
-def loop_scatter(
-    operand: Array, indices: Array, updates: Array, *, dimension_numbers: Any, mode: Any, add: bool, **_: Any
-) -> Array | None:
+class _Rows(NamedTuple):
+    """A scatter in the form ``table[index] += updates``, with one number as index."""
+
+    table: Array
+    index: Array
+    inside: Array | None  # None where every index is promised to be in bounds
+    updates: Array
+    restore: Callable[[Array], Array]
+
+
+def loop_scatter(operand: Array, indices: Array, updates: Array, *, add: bool, **params: Any) -> Array | None:
     """Add or write rows one after another; sums are dealt to a few accumulators."""
+    rows = _as_rows(operand, indices, updates, **params)
+    return None if rows is None else rows.restore(_scatter_rows(*rows[:4], add=add))
+
+
+def loop_scatters(operands: list[Array], indices: Array, updates: list[Array], **params: Any) -> list[Array] | None:
+    """Add to several arrays of one shape at the same indices, side by side in one loop."""
+    rows = [_as_rows(o, indices, u, **params) for o, u in zip(operands, updates, strict=True)]
+    if any(row is None for row in rows):
+        return None
+    tables, all_updates = (jnp.stack([getattr(row, part) for row in rows], -1) for part in ("table", "updates"))
+    out = _scatter_rows(tables, rows[0].index, rows[0].inside, all_updates, add=True)
+    return [row.restore(out[..., i]) for i, row in enumerate(rows)]
+
+
+def _as_rows(
+    operand: Array, indices: Array, updates: Array, *, dimension_numbers: Any, mode: Any, **_: Any
+) -> _Rows | None:
     d = dimension_numbers
     axes = d.scatter_dims_to_operand_dims
     if d.inserted_window_dims != axes or axes != tuple(sorted(axes)) or d.operand_batching_dims or not axes:
@@ -55,38 +81,47 @@ def loop_scatter(
     sizes, row = tuple(operand.shape[i] for i in axes), tuple(operand.shape[i] for i in rest)
     if tuple(updates.shape[i] for i in d.update_window_dims) != row:
         return None
-    # Bring everything into the form rows[index] += update, with one number as index.
     table = jnp.transpose(operand, axes + rest).reshape((-1, *row))
     updates = jnp.moveaxis(updates, d.update_window_dims, range(updates.ndim - len(row), updates.ndim))
     updates, indices = updates.reshape((-1, *row)), indices.reshape(-1, len(axes))
+    inside = None
     if mode == lax.GatherScatterMode.CLIP:
         indices = jnp.clip(indices, 0, jnp.array(sizes, indices.dtype) - 1)
-    inside = jnp.all((indices >= 0) & (indices < jnp.array(sizes, indices.dtype)), axis=1)
+    elif mode != lax.GatherScatterMode.PROMISE_IN_BOUNDS:
+        inside = jnp.all((indices >= 0) & (indices < jnp.array(sizes, indices.dtype)), axis=1)
     strides = [int(np.prod(sizes[i + 1 :], dtype=int)) for i in range(len(sizes))]
     flat = sum(indices[:, i] * stride for i, stride in enumerate(strides))
-    out = _scatter_rows(table, jnp.where(inside, flat, 0), inside, updates, add=add)
-    return jnp.transpose(out.reshape(sizes + row), np.argsort(axes + rest))
+    back = np.argsort(axes + rest)
+    return _Rows(table, flat, inside, updates, lambda out: jnp.transpose(out.reshape(sizes + row), back))
 
 
-def _scatter_rows(table: Array, index: Array, inside: Array, updates: Array, *, add: bool) -> Array:
-    n, zeros = updates.shape[0], (jnp.zeros((), index.dtype),) * (table.ndim - 1)
+def _scatter_rows(table: Array, index: Array, inside: Array | None, updates: Array, *, add: bool) -> Array:
+    n, length = updates.shape[0], table.shape[0]
+    if inside is not None:
+        # Out of bounds means dropped, as in the primitive: to a row that nobody reads.
+        index = jnp.where(inside, index, length)
+        table = jnp.concatenate([table, jnp.zeros_like(table, shape=(1, *table.shape[1:]))])
+    # Of numbers without a sign JAX need not ask whether they count from the end.
+    index, unsigned = index.astype(np.uint32), np.uint32
+    zeros, one_row = (unsigned(0),) * (table.ndim - 1), (1, *table.shape[1:])
 
     def put_row(k: Array, out: Array) -> Array:
+        k = k.astype(unsigned)
         at = (lax.dynamic_index_in_dim(index, k, keepdims=False), *zeros)
-        old = lax.dynamic_slice(out, at, (1, *table.shape[1:]))
-        new = lax.dynamic_slice_in_dim(updates, k, 1)
-        # Out of bounds means dropped, as in the primitive.
-        counts = lax.dynamic_index_in_dim(inside, k, keepdims=False)
-        return lax.dynamic_update_slice(out, jnp.where(counts, old + new if add else new, old), at)
+        new = lax.dynamic_slice(updates, (k, *zeros), one_row)
+        return lax.dynamic_update_slice(out, lax.dynamic_slice(out, at, one_row) + new if add else new, at)
 
-    lanes = LANES if add and n >= 4 * LANES and n >= 2 * table.shape[0] else 1
+    lanes = LANES if add and n >= 4 * LANES and n >= 2 * length else 1
 
     def put_rows(k: Array, outs: tuple) -> tuple:
         return tuple(put_row(lanes * k + lane, out) for lane, out in enumerate(outs))
 
-    outs = lax.fori_loop(0, n // lanes, put_rows, (table, *[jnp.zeros_like(table)] * (lanes - 1)))
-    first = lax.fori_loop(n // lanes * lanes, n, put_row, outs[0]) if n % lanes else outs[0]
-    return sum(outs[1:], start=first)
+    outs = (table, *[jnp.zeros_like(table)] * (lanes - 1))
+    outs = lax.fori_loop(0, n // lanes, put_rows, outs)
+    first = outs[0]
+    if n % lanes:
+        first = lax.fori_loop(n // lanes * lanes, n, put_row, first)
+    return sum(outs[1:], start=first)[:length]
 
 
 def loop_cumsum(x: Array, *, axis: int, reverse: bool) -> Array | None:
@@ -130,25 +165,68 @@ RULES: dict[str, Callable] = {
 
 
 def rewrite(closed: core.ClosedJaxpr, rules: Mapping[str, Callable] = RULES) -> core.ClosedJaxpr:
-    """Inline calls and apply the rules throughout, in the bodies of loops and branches too.
+    """Inline calls, compute equal things once, and apply the rules throughout, in the bodies of loops and branches too.
 
     Without rules the primitives stay as they are, and equal computations get equal equations.
     """
+    flat = _retrace(closed, MappingProxyType({}))
+    return _retrace(flat, rules) if rules else flat
+
+
+def _retrace(closed: core.ClosedJaxpr, rules: Mapping[str, Callable]) -> core.ClosedJaxpr:
     rewritten = jax.make_jaxpr(lambda *args: evaluate(closed.jaxpr, closed.consts, args, rules))
     return rewritten(*[jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in closed.jaxpr.invars])
 
 
 def evaluate(jaxpr: core.Jaxpr, consts: Any, args: Any, rules: Mapping[str, Callable] = MappingProxyType({})) -> list:
     """Run a jaxpr, with rules in place of the primitives that have one."""
-    env = dict(zip(jaxpr.constvars, consts, strict=True)) | dict(zip(jaxpr.invars, args, strict=True))
+    env = dict(zip(jaxpr.constvars, _shared(consts), strict=True)) | dict(zip(jaxpr.invars, args, strict=True))
+    known: dict[tuple, tuple] = {}
 
     def read(v: Any) -> Any:
         return v.val if isinstance(v, core.Literal) else env[v]
 
-    for eqn in jaxpr.eqns:
-        outs = _run(eqn, [read(v) for v in eqn.invars], rules)
-        env.update(zip(eqn.outvars, outs, strict=True))
+    for eqns in schedule(jaxpr.eqns) if rules else [[eqn] for eqn in jaxpr.eqns]:
+        inputs = [[read(v) for v in eqn.invars] for eqn in eqns]
+        together = loop_scatters(*_by_role(inputs), **eqns[0].params) if len(eqns) > 1 else None
+        for i, eqn in enumerate(eqns):
+            outs = [together[i]] if together else _run_once(eqn, inputs[i], rules, known)
+            env.update(zip(eqn.outvars, outs, strict=True))
     return [read(v) for v in jaxpr.outvars]
+
+
+def _shared(consts: Any) -> list:
+    """Give equal arrays among the constants as one, so that what is computed from them is computed once."""
+    first: dict[tuple, Any] = {}
+
+    def share(x: Any) -> Any:
+        if isinstance(x, jax.core.Tracer) or not isinstance(x, np.ndarray | jax.Array):
+            return x
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return x
+        return first.setdefault((x.shape, str(x.dtype), np.asarray(x).tobytes()), x)
+
+    return [share(x) for x in consts]
+
+
+def _by_role(inputs: list[list]) -> tuple[list, Any, list]:
+    operands, indices, updates = zip(*inputs, strict=True)
+    return list(operands), indices[0], list(updates)
+
+
+def _run_once(eqn: Any, inputs: list, rules: Mapping[str, Callable], known: dict[tuple, tuple]) -> list:
+    """Run an equation, or find what an equal one has given."""
+    operands = tuple(repr(v.val) + str(v.aval) if isinstance(v, core.Literal) else id(x)
+                     for v, x in zip(eqn.invars, inputs, strict=True))  # fmt: skip
+    key = eqn.primitive, operands, tuple(sorted(eqn.params.items()))
+    try:
+        found = known.get(key)
+    except TypeError:  # parameters that cannot be compared
+        return _run(eqn, inputs, rules)
+    if found is None or eqn.effects:
+        # The inputs are kept as well: an identity counts as long as its object lives.
+        found = known[key] = _run(eqn, inputs, rules), inputs
+    return found[0]
 
 
 def _run(eqn: Any, inputs: list, rules: Mapping[str, Callable]) -> list:
@@ -167,9 +245,9 @@ def _run(eqn: Any, inputs: list, rules: Mapping[str, Callable]) -> list:
 
 def _rewrite_param(value: Any, rules: Mapping[str, Callable]) -> Any:
     if isinstance(value, core.ClosedJaxpr):
-        return rewrite(value, rules)
+        return _retrace(value, rules)
     if isinstance(value, tuple) and value and all(isinstance(v, core.ClosedJaxpr) for v in value):
-        return tuple(rewrite(v, rules) for v in value)
+        return tuple(_retrace(v, rules) for v in value)
     return value
 
 

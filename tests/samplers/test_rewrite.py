@@ -19,6 +19,8 @@ FUNCTIONS = {
     "gather of a table": (lambda x: jnp.sum(jnp.sin(x[MANY]) * jnp.arange(101.0)[:, None]), TABLE),
     "gather with two axes of indices": (lambda x: jnp.sum(jnp.sin(x[MANY[:100].reshape(10, 10)])), X),
     "two gathers": (lambda x: jnp.sum(x[MANY] * jnp.exp(x[MANY[::-1]])), X),
+    "two gathers at the same rows": (lambda x: jnp.sum(jnp.sin(x[:5][MANY % 5]) * jnp.cos(x[5:10][MANY % 5])), X),
+    "a gather of what was gathered": (lambda x: jnp.sum(jnp.sin(jnp.sin(x[MANY])[MANY]) * x[MANY]), X),
     "segment sum": (lambda x: jnp.sum(jax.ops.segment_sum(x, jnp.arange(12) % 5, 5) ** 2), X),
     "cumulative sum": (lambda x: jnp.sum(jnp.cumsum(x) ** 2), X),
     "reverse cumulative sum": (lambda x: jnp.sum(jax.lax.cumsum(x, reverse=True) ** 3), X),
@@ -41,6 +43,29 @@ def test_rewritten_gradient_is_the_gradient(name):
     found = jax.jit(lambda x: evaluate(rewritten.jaxpr, rewritten.consts, [x]))(x)
     for ours, theirs in zip(found, jax.value_and_grad(function)(x), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_scatters_over_the_same_rows_share_a_loop():
+    rows = MANY % 5
+
+    def loops(function):
+        rewritten = rewrite(jax.make_jaxpr(jax.grad(function))(X))
+        return sum(e.primitive.name == "while" or e.primitive.name == "scan" for e in equations(rewritten.jaxpr))
+
+    assert loops(lambda x: jnp.sum(jnp.sin(x[:5][rows]) * jnp.cos(x[5:10][rows]))) == loops(
+        lambda x: jnp.sum(jnp.sin(x[:5][rows]))
+    )
+
+
+def test_equal_equations_are_run_once_and_zeros_keep_their_sign():
+    def function(x):
+        return jnp.sin(x) * jnp.sin(x) + jnp.where(x > 0, 0.0, -0.0) * jnp.where(x > 0, -0.0, 0.0)
+
+    rewritten = rewrite(jax.make_jaxpr(function)(X), {})
+    assert sum(e.primitive.name == "sin" for e in equations(rewritten.jaxpr)) == 1
+    for x in (1.0, -1.0):
+        (found,) = evaluate(*(rewritten.jaxpr, rewritten.consts), [jnp.full(12, x)])
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(function(jnp.full(12, x))))
 
 
 def test_rows_out_of_bounds_are_dropped():
