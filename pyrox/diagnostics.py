@@ -17,16 +17,13 @@ from pyrox.mixing import (
     rank_rhat_and_ess,
     split_gelman_rubin,
 )
+from pyrox.report import Finding, Report, diagnose, examine
 
 __all__ = [
-    "ConvergenceWarning", "autocorrelation", "autocovariance", "check_convergence", "effective_sample_size",
-    "gelman_rubin", "hpdi", "print_summary", "rank_rhat_and_ess", "split_gelman_rubin", "summary", "warn_all",
+    "ConvergenceWarning", "Finding", "Report", "autocorrelation", "autocovariance", "check_convergence", "diagnose",
+    "effective_sample_size", "gelman_rubin", "hpdi", "print_summary", "rank_rhat_and_ess", "split_gelman_rubin",
+    "summary", "warn_all",
 ]  # fmt: skip
-
-MAX_RHAT = 1.01
-MIN_ESS_PER_CHAIN = 100
-_MIN_DRAWS = 100
-_PAPER = "See Vehtari et al. (2021), Rank-normalization, folding, and localization: an improved R-hat"
 
 
 class ConvergenceWarning(UserWarning):
@@ -47,72 +44,9 @@ def check_convergence(posterior: Any, sample_stats: Mapping[str, np.ndarray], ma
 
     Returns
     -------
-    One sentence for each finding, empty if there is none.
+    A few sentences for each finding of ``diagnose``, empty if there is none.
     """
-    found = _check_transitions(sample_stats, max_treedepth)
-    chains, draws = sample_stats["diverging"].shape
-    if draws < _MIN_DRAWS:
-        return [*found, f"The number of samples is too small to check convergence reliably: {draws} per chain."]
-    if chains == 1:
-        return [*found, "Only one chain was sampled, this makes it impossible to run some convergence checks."]
-    if chains < 4:
-        found.append("We recommend running at least 4 chains for robust computation of convergence diagnostics.")
-    return found + _check_mixing(posterior, chains)
-
-
-def _check_transitions(stats: Mapping[str, np.ndarray], max_treedepth: int) -> list[str]:
-    found = []
-    divergences = int(np.sum(stats["diverging"]))
-    if divergences:
-        found.append(
-            f"There were {divergences} divergences after tuning. Increase `target_accept` or reparameterize."
-        )
-    share = np.mean(stats["reached_max_treedepth"], axis=1)
-    for chain in np.flatnonzero(share > 0.05):
-        found.append(
-            f"Chain {chain} reached the maximum tree depth of {max_treedepth} in {share[chain]:.0%} of its draws. "
-            "Increase `max_treedepth`, increase `target_accept` or reparameterize."
-        )
-    return found
-
-
-def _check_mixing(posterior: Any, chains: int) -> list[str]:
-    names, rhats, sizes = [], [], []
-    for name, values in posterior.data_vars.items():
-        rhat, ess = rank_rhat_and_ess(values.transpose("chain", "draw", ...).values)
-        names.append(str(name))
-        rhats.append(rhat)
-        sizes.append(ess)
-    rhat, ess = _worst(names, rhats, np.argmax), _worst(names, sizes, np.argmin)
-    found = []
-    if rhat is not None and rhat[1] > MAX_RHAT:
-        found.append(
-            f"The rhat statistic is larger than {MAX_RHAT} for some parameters (worst: {rhat[0]}, {rhat[1]:.3f}). "
-            f"This indicates problems during sampling. {_PAPER}."
-        )
-    if ess is not None and ess[1] / chains < MIN_ESS_PER_CHAIN:
-        found.append(
-            f"The effective sample size per chain is smaller than {MIN_ESS_PER_CHAIN} for some parameters "
-            f"(worst: {ess[0]}, {ess[1] / chains:.0f}). A higher number is needed for reliable rhat and ess "
-            f"computation. {_PAPER}."
-        )
-    return found
-
-
-def _worst(names: list[str], statistics: list[np.ndarray], choose: Any) -> tuple[str, float] | None:
-    """Find the element of the variables with the worst value of a statistic, and its name."""
-    worst = None
-    for name, values in zip(names, statistics, strict=True):
-        flat = np.ravel(values)
-        defined = np.flatnonzero(~np.isnan(flat))  # constants have no R-hat
-        if not defined.size:
-            continue
-        at = defined[choose(flat[defined])]
-        index = ", ".join(str(i) for i in np.unravel_index(at, np.shape(values)))
-        entry = (f"{name}[{index}]" if index else name, float(flat[at]))
-        if worst is None or choose([worst[1], entry[1]]) == 1:
-            worst = entry
-    return worst
+    return [str(finding) for finding in examine(posterior, sample_stats, max_treedepth)]
 
 
 def warn_all(findings: list[str], stacklevel: int = 2) -> None:
