@@ -13,7 +13,7 @@ from pyrox.typing import Array
 
 # Draws that are kept, and weight of the identity beside them in the estimate.
 WINDOW = 200
-_SHRINKAGE = 0.1
+_SHRINKAGE = 1e-3
 # When the metric is renewed: first, how much later each time, and up to which share of the warm-up.
 FIRST_RENEWAL = 10
 _GROWTH = 1.5

@@ -1,0 +1,56 @@
+"""Numbers from a counter are uniform, and those of neighbouring counters and seeds are independent."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from pyrox.samplers.counter import seed_of, uniform
+
+# Chance that this module raises one false alarm.
+LEVEL = 1e-4
+TESTS = 40
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    """Streams of 256 numbers of 2000 seeds: ``(seed, counter)``."""
+    seeds = jax.vmap(seed_of)(jax.random.split(jax.random.key(1), 2000))
+    counters = jnp.concatenate([jnp.arange(240), -jnp.arange(1, 17)])
+    return np.asarray(jax.vmap(lambda seed: uniform(seed, counters, jnp.float64))(seeds))
+
+
+def test_they_lie_between_zero_and_one(numbers):
+    assert 0 < numbers.min() < numbers.max() < 1
+
+
+def test_they_are_uniform(numbers):
+    for part in (numbers.ravel(), numbers[:, 0], numbers[:, 1], numbers[:, -1], numbers[0], numbers[1]):
+        assert stats.kstest(part, "uniform").pvalue > LEVEL / TESTS
+    # The finest bits, of which a comparison with a small probability consists.
+    fine = np.histogram(numbers[numbers < 2**-8] * 2**8, bins=16, range=(0, 1))[0]
+    assert stats.chisquare(fine).pvalue > LEVEL / TESTS
+
+
+@pytest.mark.parametrize("lag", [1, 2, 3, 4, 8, 16, 128])
+def test_neighbours_are_independent(numbers, lag):
+    for a, b in ((numbers[:, :-lag], numbers[:, lag:]), (numbers[:-lag], numbers[lag:])):
+        table, _, _ = np.histogram2d(a.ravel(), b.ravel(), bins=16, range=[[0, 1], [0, 1]])
+        assert stats.chi2_contingency(table).pvalue > LEVEL / TESTS
+
+
+def test_streams_of_seeds_a_bit_apart_are_independent():
+    counters = jnp.arange(4096)
+    one = np.asarray(uniform(jnp.array([7, 9], jnp.uint32), counters, jnp.float64))
+    for other in ([6, 9], [7, 8], [7, 9 + 2**31], [9, 7]):
+        two = np.asarray(uniform(jnp.array(other, jnp.uint32), counters, jnp.float64))
+        table, _, _ = np.histogram2d(one, two, bins=8, range=[[0, 1], [0, 1]])
+        assert stats.chi2_contingency(table).pvalue > LEVEL / TESTS
+
+
+def test_single_precision_has_them_too():
+    seed = jnp.array([1, 2], jnp.uint32)
+    found = uniform(seed, jnp.arange(1000), jnp.float32)
+    assert found.dtype == jnp.float32
+    assert 0 < found.min() < found.max() < 1
