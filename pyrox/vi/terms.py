@@ -96,8 +96,8 @@ def program_particle(
     if stick:
         # The path through the draws keeps its derivative, the density's own parameters lose theirs.
         fixed = jax.lax.stop_gradient(dict(params))
-        again = replay(substitute(seed(guide, jax.random.split(key)[0]), fixed), drawn)
-        scored = trace(again).get_trace(*args, **kwargs)
+        again = replay(seed(guide, jax.random.split(key)[0]), drawn)
+        scored = trace(substitute(again, fixed)).get_trace(*args, **kwargs)  # outermost: replay knows parameters too
     closed = closed_divergences(drawn, seen) if analytic and not stick else {}
     total, score = -sum(closed.values(), start=jnp.zeros(())), None
     for name, site in seen.items():
@@ -107,11 +107,12 @@ def program_particle(
             inside = is_latent(site) and same_support(drawn[name]["fn"].support, site["fn"].support)
             total = total + known_term(site, inside=inside)
     for name, site in scored.items():
-        if not is_latent(site) or name in closed:
+        if not is_latent(site):
             continue
         term = known_term(site, inside=True)
-        total = total - term
-        if not _carries_derivative(site["fn"]):
+        if name not in closed:
+            total = total - term
+        if not _carries_derivative(site["fn"]):  # the other terms depend on the draw, whatever its divergence is
             score = term if score is None else score + term
     return Particle(total, score)
 
