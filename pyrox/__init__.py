@@ -14,7 +14,7 @@ from pyrox.config import (
     validation_enabled,
 )
 from pyrox.continuation import continue_sampling, resume
-from pyrox.diagnostics import ConvergenceWarning
+from pyrox.diagnostics import ConvergenceWarning, Finding, Report, diagnose
 from pyrox.errors import InitializationError, ModelError, NodeError, SamplingError, ShapeError, SupportError
 from pyrox.inference import sample
 from pyrox.model import (
@@ -145,6 +145,7 @@ __all__ = [
     "EulerMaruyama",
     "ExGaussian",
     "Exponential",
+    "Finding",
     "Flat",
     "Gamma",
     "GammaPoisson",
@@ -195,6 +196,7 @@ __all__ = [
     "Poisson",
     "Potential",
     "RandomWalk",
+    "Report",
     "Rice",
     "SamplingError",
     "ShapeError",
@@ -219,6 +221,7 @@ __all__ = [
     "config",
     "continue_sampling",
     "describe",
+    "diagnose",
     "dist",
     "enable_validation",
     "errors",

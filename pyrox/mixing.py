@@ -132,7 +132,7 @@ def effective_sample_size(x: ArrayLike) -> np.ndarray:
     x = _draws(x, "effective_sample_size")
     if x.shape[1] < _MIN_DRAWS or not x.shape[0]:
         return np.full(x.shape[2:], np.nan)[()]
-    return _by_blocks(x, lambda block: _effective(_Moments.of(_scaled(block))))
+    return by_blocks(x, lambda block: _effective(_Moments.of(_scaled(block))))
 
 
 def gelman_rubin(x: ArrayLike) -> np.ndarray:
@@ -171,7 +171,7 @@ def gelman_rubin(x: ArrayLike) -> np.ndarray:
     x = _draws(x, "gelman_rubin")
     if min(x.shape[:2]) < 2:
         raise ShapeError(f"gelman_rubin needs at least 2 chains and 2 draws, not the shape {x.shape}")
-    return _by_blocks(x, lambda block: _rhat(_Moments.of(_scaled(block))))
+    return by_blocks(x, lambda block: _rhat(_Moments.of(_scaled(block))))
 
 
 def split_gelman_rubin(x: ArrayLike) -> np.ndarray:
@@ -206,7 +206,7 @@ def split_gelman_rubin(x: ArrayLike) -> np.ndarray:
     x = _draws(x, "split_gelman_rubin")
     if x.shape[1] < _MIN_DRAWS or not x.shape[0]:
         raise ShapeError(f"split_gelman_rubin needs at least {_MIN_DRAWS} draws of a chain, not the shape {x.shape}")
-    return _by_blocks(x, lambda block: _rhat(_Moments.of(_split(_scaled(block)))))
+    return by_blocks(x, lambda block: _rhat(_Moments.of(_split(_scaled(block)))))
 
 
 def rank_rhat_and_ess(x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -242,7 +242,7 @@ def rank_rhat_and_ess(x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     x = _draws(x, "rank_rhat_and_ess")
     if x.shape[1] < _MIN_DRAWS or not x.shape[0]:
         return np.full(x.shape[2:], np.nan)[()], np.full(x.shape[2:], np.nan)[()]
-    both = _by_blocks(x, _rank_statistics)
+    both = by_blocks(x, _rank_statistics)
     return both[..., 0], both[..., 1]
 
 
@@ -257,7 +257,7 @@ def _draws(x: ArrayLike, name: str) -> np.ndarray:
     return x
 
 
-def _by_blocks(x: np.ndarray, statistic: Statistic) -> np.ndarray:
+def by_blocks(x: np.ndarray, statistic: Statistic) -> np.ndarray:
     """Apply a statistic to contiguous blocks ``(element, chain, draw)``; gives the shape ``(*event, *statistic)``."""
     chains, draws, *event = x.shape
     flat = x.reshape(chains, draws, int(np.prod(event)))
@@ -398,6 +398,13 @@ def _rank_statistics(x: np.ndarray) -> np.ndarray:
     return found
 
 
+def rank_scores(x: np.ndarray) -> np.ndarray:
+    """Replace each element of a block ``(element, chain, draw)`` by the normal quantiles of its ranks."""
+    flat = x.reshape(len(x), -1)
+    order = _flat_argsort(flat)
+    return _unsort(order, _normal_scores(np.take(flat, order))).reshape(x.shape)
+
+
 def _flat_argsort(rows: np.ndarray, kind: str = "quicksort") -> np.ndarray:
     """Sort each row; the indices are those of the flattened array, with which taking is faster than along an axis."""
     order = np.argsort(rows, axis=1, kind=kind)
@@ -432,11 +439,11 @@ def _normal_scores(ordered: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=2)
 def _score_table(size: int) -> np.ndarray:
     """Tabulate the normal quantiles of the ranks 1, 1.5, 2, …, ``size`` (Blom's approximation)."""
-    lower = np.array([_normal_quantile((1 + i / 2 - 3 / 8) / (size + 1 / 4)) for i in range(size - 1)])
+    lower = np.array([normal_quantile((1 + i / 2 - 3 / 8) / (size + 1 / 4)) for i in range(size - 1)])
     return np.concatenate([lower, [0.0], -lower[::-1]])
 
 
-def _normal_quantile(p: float) -> float:
+def normal_quantile(p: float) -> float:
     """Invert the normal distribution function below one half: Abramowitz and Stegun 26.2.23, then Halley's steps."""
     t = math.sqrt(-2 * math.log(p))
     x = (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308))) - t

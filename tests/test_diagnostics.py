@@ -8,10 +8,14 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import pyrox as px
 from pyrox import diagnostics as d
+from pyrox.report import LEVEL
 from pyrox.results import has_inference_data, load_arviz
+from pyrox.separation import energy_fraction, rotation_scores
+from tests import checks, models
 
 DIAGNOSTICS = {"effective_sample_size": d.effective_sample_size, "split_gelman_rubin": d.split_gelman_rubin}
 
@@ -347,3 +351,193 @@ def test_nothing_heavy_is_imported():
     code = "import sys, pyrox.diagnostics; print([m for m in ('scipy.stats', 'arviz', 'xarray') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+# --- The report ---
+
+
+def labelled(chains=4, draws=1000, **arrays):
+    """Groups as results have them, of posterior variables and of statistics (those whose name begins with s_)."""
+    import xarray as xr
+
+    groups = {"posterior": {}, "sample_stats": statistics(chains, draws)}
+    for name, x in arrays.items():
+        groups["sample_stats" if name.startswith("s_") else "posterior"][name.removeprefix("s_")] = x
+    return {
+        group: xr.Dataset(
+            {n: (("chain", "draw", *(f"{n}{i}" for i in range(x.ndim - 2))), x) for n, x in variables.items()}
+        )
+        for group, variables in groups.items()
+    }
+
+
+def kinds(report):
+    return [finding.kind for finding in report]
+
+
+def slow_noise(seed, shape, coefficient=0.8):
+    return autoregressive(coefficient, shape, seed)
+
+
+def hierarchy(seed, coefficient=0.8):
+    """A scale whose logarithm wanders, and what it scales."""
+    log_scale = slow_noise(seed, (4, 1000), coefficient)
+    return log_scale, np.exp(log_scale)[..., None] * slow_noise(seed + 1, (4, 1000, 6), 0.0)
+
+
+def test_the_scale_of_a_funnel_is_named():
+    log_scale, x = hierarchy(0)
+    other = slow_noise(5, (4, 1000, 3))
+    # Divergences where the scale is small, by chance: not all draws there diverge.
+    diverging = np.random.default_rng(1).random((4, 1000)) < 0.1 * (log_scale < -1.2)
+    for scale, name in ((log_scale, "scale * z"), (np.exp(log_scale), "tau * z")):
+        report = d.diagnose(labelled(other=other, x=x, tau=scale, s_diverging=diverging))
+        finding = report.findings[0]
+        assert finding.kind == "divergences"
+        assert finding.variables == ("tau", "x")
+        assert "low values of tau" in finding.message
+        assert f"write x as location + {name}" in finding.remedy
+        assert str(int(diverging.sum())) in finding.message
+
+
+def test_divergences_are_placed_on_either_side_and_in_the_middle():
+    x = slow_noise(2, (4, 1000, 4), 0.5)
+    where = {
+        "high values of x[2]": x[..., 2] > 1.5, "low values of x[1]": x[..., 1] < -1.5,
+        "central values of x[0]": np.abs(x[..., 0]) < 0.1, "extreme values of x[3]": np.abs(x[..., 3]) > 2,
+    }  # fmt: skip
+    for place, diverging in where.items():
+        report = d.diagnose(labelled(x=x, s_diverging=diverging))
+        assert place in str(report)
+        assert report.findings[0].variables == (place[-4:],)
+
+
+def test_divergences_at_random_name_nobody():
+    # The level is that of a whole run; with chains as slow as these it must hold too, and over many variables.
+    named = 0
+    runs = 200
+    for seed in range(runs):
+        x = slow_noise(seed, (4, 500, 10), 0.9)
+        clustered = slow_noise(10_000 + seed, (4, 500), 0.9) > 1.5
+        report = d.diagnose(labelled(4, 500, x=x, s_diverging=clustered))
+        named += bool(report.findings[0].variables)
+    assert stats.binom.sf(named - 1, runs, LEVEL) > checks.LEVEL
+
+
+def test_a_ruler_of_spread_is_suspected_of_one_run_in_a_hundred():
+    named, runs = 0, 200
+    for seed in range(runs):
+        log_scale, x = hierarchy(3 * seed)
+        report = d.diagnose(labelled(tau=log_scale, x=x, s_diverging=slow_noise(seed + 7000, (4, 1000)) > 2))
+        named += bool(report.findings[0].variables)
+    assert stats.binom.sf(named - 1, runs, 0.01 + LEVEL) > checks.LEVEL
+
+
+def test_rotation_scores_are_standard_normal_without_a_link():
+    scores = []
+    for seed in range(100):
+        z = rotation_scores(slow_noise(seed, (4, 200, 5), 0.7), slow_noise(seed + 999, (4, 200), 0.7))
+        scores.append(np.mean(z**2))
+    checks.assert_mean(np.array(scores), np.array(1.0))
+    exact = rotation_scores(np.ones((2, 50)), np.ones((2, 50)))
+    assert np.isnan(exact).all()
+
+
+def test_chains_that_disagree_are_named():
+    x = slow_noise(0, (4, 500, 3), 0.5)
+    x[2, :, 1] += 6.0
+    finding = d.diagnose(labelled(4, 500, x=x)).findings[0]
+    assert finding.kind == "disagreement"
+    assert finding.chains == (2,)
+    assert finding.variables == ("x[1]",)
+    assert str(finding).startswith("Chain 2 disagrees with the others in x[1] (means of x[1] by chain:")
+    x[0, :, 1] += 6.0
+    finding = d.diagnose(labelled(4, 500, x=x)).findings[0]
+    assert finding.chains == (0, 1, 2, 3)
+    assert "two groups" in finding.message
+    six = slow_noise(1, (6, 500), 0.5)
+    six[[1, 4]] -= 5.0
+    assert d.diagnose(labelled(6, 500, x=six)).findings[0].message.startswith("Chains 1 and 4 disagree with the others")
+
+
+def test_chains_that_agree_are_left_alone():
+    # Slow chains raise R-hat by chance; none of them may be called odd. Autocorrelation time 20, 10 variables.
+    odd, runs = 0, 200
+    for seed in range(runs):
+        odd += "disagreement" in kinds(d.diagnose(labelled(4, 500, x=slow_noise(seed, (4, 500, 10), 0.95))))
+    assert stats.binom.sf(odd - 1, runs, 0.01) > checks.LEVEL
+
+
+def test_a_chain_that_is_stuck_is_named():
+    x = slow_noise(0, (4, 500, 3), 0.5)
+    still = x.copy()
+    still[1] = still[1, :1] + 9.0
+    report = d.diagnose(labelled(4, 500, x=still))
+    assert kinds(report)[0] == "stuck"
+    assert "disagreement" not in kinds(report)
+    assert report.findings[0].chains == (1,)
+    assert "100% of its draws repeat the one before" in str(report)
+    steps = np.full((4, 500), 0.5)
+    steps[3] = 1e-4
+    crawling = d.diagnose(labelled(4, 500, x=x, s_step_size=steps))
+    assert crawling.findings[0].chains == (3,)
+    assert "its step size is 0.0001 where the others' is 0.5" in str(crawling)
+
+
+def test_energy_that_mixes_badly_is_named_with_what_it_goes_with():
+    log_scale, x = hierarchy(0, 0.9)
+    energy = autoregressive(0.2, (4, 1000), 3)
+    energy[2] = 5 * log_scale[2] + energy[2] * 0.3
+    report = d.diagnose(labelled(tau=log_scale, x=x, s_energy=energy))
+    finding = next(f for f in report if f.kind == "energy")
+    assert finding.chains == (2,)
+    assert finding.variables[0] == "tau"
+    assert "in chain 2: its Bayesian fraction" in finding.message
+    reference = np.asarray(load_arviz().bfmi(energy)) if has_inference_data() else None
+    if reference is not None:
+        np.testing.assert_allclose(energy_fraction(energy), reference)
+
+
+def test_a_good_run_has_no_findings_and_reports_travel_as_text():
+    rng = np.random.default_rng(0)
+    good = labelled(x=rng.normal(size=(4, 1000, 5)), s_energy=rng.normal(size=(4, 1000)))
+    report = d.diagnose(good)
+    assert not report
+    assert str(report) == "no findings"
+    assert report._repr_html_() == "<p>no findings</p>"
+    bad = d.diagnose(labelled(**{"a<b": np.arange(4000.0).reshape(4, 1000)}))
+    assert d.Report.from_json(bad.to_json()) == bad
+    assert "a&lt;b" in bad._repr_html_()
+    assert "a<b" not in bad._repr_html_()
+    assert str(bad).splitlines()[0] == f"{len(bad)} findings"
+
+
+def test_warnings_are_the_findings():
+    data = labelled(x=slow_noise(0, (4, 1000), 0.99), s_diverging=np.random.default_rng(0).random((4, 1000)) < 0.01)
+    found = d.check_convergence(data["posterior"], {n: x.values for n, x in data["sample_stats"].items()}, 10)
+    assert found == [str(f) for f in d.diagnose(data)]
+    assert len(found) > 1
+
+
+def test_elements_are_named_by_their_labels():
+    import xarray as xr
+
+    x = np.random.default_rng(0).normal(size=(4, 500, 3))
+    x[1, :, 2] += 5.0
+    data = labelled(4, 500, x=x)
+    data["posterior"] = xr.Dataset({"x": (("chain", "draw", "city"), x)}, coords={"city": ["Rome", "Oslo", "Bonn"]})
+    assert d.diagnose(data).findings[0].variables == ("x[Bonn]",)
+
+
+@pytest.mark.slow
+def test_a_sampled_funnel_and_modes():
+    with px.Model(coords={"school": list("ABCDEFGH")}) as schools:
+        mu, tau = px.Normal("mu", 0, 5), px.HalfCauchy("tau", 5)
+        px.Normal("y", px.Normal("theta", mu, tau, dims="school"), models.ERROR, observed=models.EFFECT)
+    with px.Model() as modes:
+        px.NormalMixture("x", np.array([0.5, 0.5]), np.array([-10.0, 10.0]), np.array([1.0, 1.0]))
+    quiet = {"progressbar": False, "compute_convergence_checks": False, "random_seed": 3}
+    finding = d.diagnose(px.sample(model=schools, **quiet)).findings[0]
+    assert finding.variables[:2] == ("tau", "theta")
+    apart = d.diagnose(px.sample(model=modes, chains=8, **quiet)).findings[0]
+    assert apart.kind == "disagreement"

@@ -1,0 +1,466 @@
+"""Say what speaks against a run: which chains, which variables, and what would probably help."""
+
+import html
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pyrox.mixing import normal_quantile, rank_rhat_and_ess
+from pyrox.separation import energy_fraction, odd_chains, repeated_share, rotation_scores
+
+MAX_RHAT = 1.01
+MIN_ESS_PER_CHAIN = 100
+MIN_BFMI = 0.3
+# The chance that a variable is named without a reason, in a whole run.
+LEVEL = 1e-3
+_MIN_DRAWS = 100
+_MIN_DIVERGENCES = 5
+_APART_RHAT = 1.05  # from here on it is worth asking which chain it is
+_MAX_EXAMINED = 200
+_STUCK_SHARE, _STUCK_STEP = 0.9, 0.01
+_LINKED = 5.0  # standard errors from which two quantities are said to go together
+_RULER_LIMIT = 2.33  # one in a hundred: what rules the spread of others is under suspicion anyway
+_MAX_RULERS = 5
+_NAMED = 3
+_PAPER = "See Vehtari et al. (2021), Rank-normalization, folding, and localization: an improved R-hat"
+_CELL = "text-align:left;vertical-align:top;padding:0 1em 0.3em 0"
+_PLACES = {(0, False): "low", (0, True): "high", (1, False): "central", (1, True): "extreme"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that speaks against a run.
+
+    Attributes
+    ----------
+    kind
+        ``"divergences"``, ``"tree depth"``, ``"stuck"``, ``"disagreement"``, ``"energy"``, ``"rhat"``, ``"ess"`` or
+        ``"too little"``.
+    message
+        What was met.
+    remedy
+        What would probably help.
+    chains, variables
+        The chains and the variables concerned, as far as they can be told.
+    """
+
+    kind: str
+    message: str
+    remedy: str = ""
+    chains: tuple[int, ...] = ()
+    variables: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that speaks against a run; empty if nothing does.
+
+    Attributes
+    ----------
+    findings
+        The findings, the most telling first.
+
+    Examples
+    --------
+    >>> report = Report((Finding("ess", "Few effective draws.", "Draw more.", variables=("tau",)),))
+    >>> print(report)
+    1 finding
+    - Few effective draws. Draw more.
+    >>> Report.from_json(report.to_json()) == report
+    True
+    """
+
+    findings: tuple[Finding, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __str__(self) -> str:
+        if not self.findings:
+            return "no findings"
+        count = f"{len(self)} finding{'s' if len(self) > 1 else ''}"
+        return "\n".join([count, *(f"- {finding}" for finding in self)])
+
+    def _repr_html_(self) -> str:
+        if not self.findings:
+            return "<p>no findings</p>"
+        rows = []
+        for f in self:
+            cells = f.kind, ", ".join(map(str, f.chains)), ", ".join(f.variables), f.message, f.remedy
+            aligned = "".join(
+                f'<td style="{_CELL}">{html.escape(c)}</td>' for c in cells
+            )
+            rows.append(f"<tr>{aligned}</tr>")
+        names = "finding", "chains", "variables", "what was met", "what may help"
+        head = "".join(f'<th style="{_CELL}">{name}</th>' for name in names)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+    def to_json(self) -> str:
+        """Write as text, which attributes of stored results can hold."""
+        return json.dumps([asdict(finding) for finding in self])
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        """Read what ``to_json`` wrote."""
+        lists = "chains", "variables"
+        return cls(tuple(Finding(**{**row, **{n: tuple(row[n]) for n in lists}}) for row in json.loads(text)))
+
+
+def diagnose(idata: Any) -> Report:
+    r"""Find what speaks against a run, and name the chains and variables concerned.
+
+    Divergent draws are compared with the others by rank: a variable is named if its values, or their distances from
+    the median, go with the divergences more closely than all but a share :math:`10^{-3}` of rotations of the chains
+    would have it, over all variables together. A chain is named if it does not move, or if it stands apart from others
+    in variables of R-hat above 1.05, or if its energy mixes badly (BFMI below 0.3).
+
+    Parameters
+    ----------
+    idata
+        Results with the groups ``posterior`` and ``sample_stats``, of this library or of others.
+
+    Returns
+    -------
+    The report: ``findings`` has them one by one, printing it shows them all. ``px.sample`` warns of the same.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> with px.Model():
+    ...     x = px.Normal("x", 0.0, 1.0)
+    ...     idata = px.sample(500, random_seed=1, progressbar=False)
+    >>> print(diagnose(idata))
+    no findings
+
+    References
+    ----------
+    .. [1] Vehtari et al. (2021), Rank-normalization, folding, and localization: an improved R-hat, Bayesian
+       Analysis 16.
+    .. [2] Betancourt (2017), A conceptual introduction to Hamiltonian Monte Carlo, arXiv:1701.02434.
+    """
+    stats = {str(name): x.transpose("chain", "draw", ...).values for name, x in idata["sample_stats"].data_vars.items()}
+    return examine(idata["posterior"], stats)
+
+
+def examine(posterior: Any, stats: Mapping[str, np.ndarray], max_treedepth: int | None = None) -> Report:
+    """Find what speaks against a run; see ``diagnose``.
+
+    Parameters
+    ----------
+    posterior
+        Dataset of the draws, with dims ``chain`` and ``draw``.
+    stats
+        Statistics ``(chain, draw)`` under ArviZ's names; those that are absent are not judged.
+    max_treedepth
+        The limit that trajectories could reach; None takes the deepest one met.
+    """
+    draws = _Draws(posterior)
+    chains, length = draws.shape
+    found = [*_judge_divergences(draws, stats), *_judge_depth(stats, max_treedepth)]
+    if length < _MIN_DRAWS:
+        message = f"The number of samples is too small to check convergence reliably: {length} per chain."
+        return Report((*found, Finding("too little", message)))
+    stuck = _judge_movement(draws, stats)
+    found += [*stuck, *_judge_energy(draws, stats)]
+    if chains == 1:
+        message = "Only one chain was sampled, this makes it impossible to run some convergence checks."
+        return Report((*found, Finding("too little", message)))
+    if chains < 4:
+        message = "We recommend running at least 4 chains for robust computation of convergence diagnostics."
+        found.append(Finding("too little", message))
+    named = {f.chains for f in stuck}
+    return Report((*found, *(f for f in _judge_mixing(draws) if f.kind != "disagreement" or f.chains not in named)))
+
+
+class _Draws:
+    """The variables of a posterior, and names for their elements."""
+
+    def __init__(self, posterior: Any) -> None:
+        self.shape = tuple(int(posterior.sizes[dim]) for dim in ("chain", "draw"))
+        self._arrays = {str(n): x.transpose("chain", "draw", ...) for n, x in posterior.data_vars.items()}
+        self.values = {n: x.values for n, x in self._arrays.items() if x.size and x.dtype.kind in "fiub"}
+
+    def label(self, name: str, index: tuple[int, ...]) -> str:
+        """Name one element, by the labels of its axes."""
+        if not index:
+            return name
+        array = self._arrays[name]
+        labels = [
+            str(array.coords[dim].values[i]) if dim in array.coords else str(i)
+            for dim, i in zip(array.dims[2:], index, strict=True)
+        ]
+        return f"{name}[{', '.join(labels)}]"
+
+    def element(self, name: str, index: tuple[int, ...]) -> np.ndarray:
+        return self.values[name][(slice(None), slice(None), *index)]
+
+
+def _worst(statistic: Mapping[str, np.ndarray]) -> list[tuple[float, str, tuple[int, ...]]]:
+    """Give the largest value of each variable and where it is, the largest of all first; NaN are left out."""
+    worst = []
+    for name, values in statistic.items():
+        flat = np.ravel(values)
+        if flat.size and not np.all(np.isnan(flat)):
+            at = int(np.nanargmax(flat))
+            index = tuple(int(i) for i in np.unravel_index(at, np.shape(values)))
+            worst.append((float(flat[at]), name, index))
+    return sorted(worst, key=lambda entry: -entry[0])
+
+
+# Divergences
+
+
+def _judge_divergences(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Finding]:
+    diverging = np.asarray(stats["diverging"], bool)
+    count = int(diverging.sum())
+    if not count:
+        return []
+    chains = tuple(int(c) for c in np.flatnonzero(diverging.any(axis=1)))
+    message = f"There were {count} divergences after tuning. Increase `target_accept` or reparameterize."
+    if count < _MIN_DIVERGENCES:
+        return [Finding("divergences", message, chains=chains)]
+    scores = {name: rotation_scores(x, diverging.astype(float)) for name, x in draws.values.items()}
+    ruler = _find_ruler(draws, _worst({name: np.abs(z[..., 0]) for name, z in scores.items()}))
+    if ruler is not None and scores[ruler.name][(*ruler.index, 0)] * ruler.narrow > _RULER_LIMIT:
+        where, remedy = _word_funnel(ruler, draws.element(ruler.name, ruler.index), diverging)
+        return [Finding("divergences", f"{message} {where}", remedy, chains, (ruler.label, *ruler.ruled))]
+    tests = sum(z.size for z in scores.values())
+    limit = -normal_quantile(LEVEL / 2 / max(tests, 1))
+    named = [entry for entry in _worst({n: np.abs(z) for n, z in scores.items()}) if entry[0] > limit][:_NAMED]
+    if not named:
+        remedy = "No variable's values set them apart from the other draws: smaller steps may do, `target_accept=0.95`."
+        return [Finding("divergences", message, remedy, chains)]
+    variables = tuple(draws.label(n, i[:-1]) for _, n, i in named)
+    places = [_PLACES[i[-1], bool(scores[n][i] > 0)] for _, n, i in named]
+    where = f"They gather at {_join([f'{p} values of {v}' for p, v in zip(places, variables, strict=True)])}."
+    remedy = "A prior with less mass there, another parameterization, or a higher `target_accept` may help."
+    return [Finding("divergences", f"{message} {where}", remedy, chains, variables)]
+
+
+@dataclass(frozen=True)
+class _Ruler:
+    """A quantity that rules the spread of other variables, as the scale of a hierarchy does."""
+
+    name: str
+    index: tuple[int, ...]
+    label: str
+    narrow: int  # 1 if the others spread least where it is high, -1 where it is low
+    ruled: tuple[str, ...]
+
+    @property
+    def others(self) -> str:
+        return _join(list(self.ruled))
+
+    @property
+    def end(self) -> str:
+        return "high" if self.narrow > 0 else "low"
+
+
+def _find_ruler(draws: _Draws, candidates: list) -> _Ruler | None:
+    """Find, of the first few candidates, the one that rules the spread of most others."""
+    best, most = None, 0
+    for _, name, index in candidates[:_MAX_RULERS]:
+        x = draws.element(name, index)
+        ranks = np.argsort(np.argsort(x, axis=None)).reshape(x.shape) / x.size
+        some = {n: v.reshape(*v.shape[:2], -1)[..., :_MAX_EXAMINED] for n, v in draws.values.items() if n != name}
+        links = {n: rotation_scores(values, ranks)[..., 1] for n, values in some.items()}
+        for narrow in (-1, 1):
+            counts = {n: int(np.sum(-narrow * z > _LINKED)) for n, z in links.items()}
+            ruled = sorted((n for n, count in counts.items() if count), key=lambda n: -counts[n])
+            if sum(counts.values()) > most:
+                best = _Ruler(name, index, draws.label(name, index), narrow, tuple(ruled[:_NAMED]))
+                most = sum(counts.values())
+    return best
+
+
+def _word_funnel(ruler: _Ruler, x: np.ndarray, diverging: np.ndarray) -> tuple[str, str]:
+    there, elsewhere = np.median(x[diverging]), np.median(x[~diverging])
+    where = (
+        f"They gather at {ruler.end} values of {ruler.label} (median {there:.3g}, of the other draws {elsewhere:.3g}), "
+        f"where {ruler.others} spread{'s' if len(ruler.ruled) == 1 else ''} least: a funnel."
+    )
+    return where, _advise_non_centring(ruler, x)
+
+
+def _advise_non_centring(ruler: _Ruler, x: np.ndarray) -> str:
+    scale, meaning = ruler.label, ""
+    if np.any(x <= 0) or ruler.narrow > 0:
+        scale, meaning = "scale", f" and the scale that {ruler.label} sets"
+    return (
+        f"Non-centre that hierarchy: write {ruler.others} as location + {scale} * z, with z ~ Normal(0, 1){meaning}. "
+        f"Or give {ruler.label} a prior with less mass at {ruler.end} values. Raise `target_accept` if some remain."
+    )
+
+
+def _join(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _judge_depth(stats: Mapping[str, np.ndarray], max_treedepth: int | None) -> list[Finding]:
+    if "reached_max_treedepth" not in stats:
+        return []
+    share = np.mean(stats["reached_max_treedepth"], axis=1)
+    if max_treedepth is None:
+        max_treedepth = int(np.max(stats["tree_depth"])) if "tree_depth" in stats else 10
+    return [
+        Finding(
+            "tree depth",
+            f"Chain {chain} reached the maximum tree depth of {max_treedepth} in {share[chain]:.0%} of its draws.",
+            "Increase `max_treedepth`, increase `target_accept` or reparameterize.",
+            (int(chain),),
+        )
+        for chain in np.flatnonzero(share > 0.05)
+    ]
+
+
+# Chains
+
+
+def _judge_movement(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Finding]:
+    """Name chains that stand still, or that crawl with steps far smaller than those of the others."""
+    repeated = repeated_share(list(draws.values.values())) if draws.values else np.zeros(draws.shape[0])
+    steps = np.median(stats["step_size"], axis=1) if "step_size" in stats else np.ones(draws.shape[0])
+    usual = np.array([np.median(np.delete(steps, c)) if len(steps) > 1 else steps[c] for c in range(len(steps))])
+    found = []
+    for chain in np.flatnonzero((repeated > _STUCK_SHARE) | (steps < _STUCK_STEP * usual)):
+        what = [f"{repeated[chain]:.0%} of its draws repeat the one before"] * bool(repeated[chain] > _STUCK_SHARE)
+        if steps[chain] < _STUCK_STEP * usual[chain]:
+            what.append(f"its step size is {steps[chain]:.2g} where the others' is {usual[chain]:.2g}")
+        variables = _most_apart(draws, int(chain))
+        where = f" It stands apart from the other chains in {_join(list(variables))}." if variables else ""
+        found.append(
+            Finding(
+                "stuck",
+                f"Chain {chain} is stuck: {' and '.join(what)}.{where}",
+                "Leave it out, or start it elsewhere with `initvals`; a density that is flat, rough or undefined "
+                "where it stands is the usual cause.",
+                (int(chain),),
+                variables,
+            )
+        )
+    return found
+
+
+def _most_apart(draws: _Draws, chain: int) -> tuple[str, ...]:
+    """Name the variables in which a chain lies farthest from the other chains, in their standard deviations."""
+    if draws.shape[0] == 1:
+        return ()
+    distances = {}
+    for name, x in draws.values.items():
+        others = np.delete(x, chain, axis=0).astype(np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            distances[name] = np.abs(x[chain].mean(axis=0) - others.mean(axis=(0, 1))) / others.std(axis=(0, 1))
+    return tuple(draws.label(n, i) for value, n, i in _worst(distances)[:_NAMED] if value > 1)
+
+
+def _judge_energy(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Finding]:
+    if "energy" not in stats or not np.all(np.isfinite(stats["energy"])):
+        return []
+    fractions = energy_fraction(np.asarray(stats["energy"], np.float64))
+    bad = np.flatnonzero(fractions < MIN_BFMI)
+    if not bad.size:
+        return []
+    links = {name: np.abs(rotation_scores(x, stats["energy"])) for name, x in draws.values.items()}
+    linked = _worst({name: np.fmax.reduce(z, axis=-1) for name, z in links.items()})
+    named = [entry for entry in linked if entry[0] > _LINKED][:_NAMED]
+    variables = tuple(draws.label(n, i) for _, n, i in named)
+    ruler = _find_ruler(draws, linked)
+    if ruler is None:
+        remedy = "Heavy tails or a centred hierarchy are the usual cause: reparameterize, or use tighter priors."
+    else:
+        remedy = _advise_non_centring(ruler, draws.element(ruler.name, ruler.index))
+        variables = (ruler.label, *(v for v in variables if v != ruler.label))[:_NAMED]
+    values = ", ".join(f"{fractions[c]:.2f}" for c in bad)
+    where = f" The energy goes with {_join(list(variables))}." if variables else ""
+    return [
+        Finding(
+            "energy",
+            f"The energy mixes badly in {_name_chains(bad)}: its Bayesian fraction of missing information is {values}, "
+            f"below {MIN_BFMI}.{where}",
+            remedy,
+            tuple(int(c) for c in bad),
+            variables,
+        )
+    ]
+
+
+def _name_chains(chains: Sequence[int]) -> str:
+    return f"chain{'s' if len(chains) > 1 else ''} {_join([str(c) for c in chains])}"
+
+
+def _judge_mixing(draws: _Draws) -> list[Finding]:
+    chains = draws.shape[0]
+    both = {name: rank_rhat_and_ess(x) for name, x in draws.values.items()}
+    found = _judge_agreement(draws, {name: rhat for name, (rhat, _) in both.items()})
+    rhat = _worst({name: r for name, (r, _) in both.items()})
+    if rhat and rhat[0][0] > MAX_RHAT:
+        value, name, index = rhat[0]
+        found.append(
+            Finding(
+                "rhat",
+                f"The rhat statistic is larger than {MAX_RHAT} for some parameters (worst: {draws.label(name, index)}, "
+                f"{value:.3f}). This indicates problems during sampling. {_PAPER}.",
+                variables=(draws.label(name, index),),
+            )
+        )
+    ess = _worst({name: -e for name, (_, e) in both.items()})
+    if ess and -ess[0][0] / chains < MIN_ESS_PER_CHAIN:
+        value, name, index = ess[0]
+        found.append(
+            Finding(
+                "ess",
+                f"The effective sample size per chain is smaller than {MIN_ESS_PER_CHAIN} for some parameters (worst: "
+                f"{draws.label(name, index)}, {-value / chains:.0f}). A higher number is needed for reliable rhat and "
+                f"ess computation. {_PAPER}.",
+                variables=(draws.label(name, index),),
+            )
+        )
+    return found
+
+
+def _judge_agreement(draws: _Draws, rhats: Mapping[str, np.ndarray]) -> list[Finding]:
+    """Name chains that stand apart, for every group of chains once, with the variables where they do."""
+    suspects = []
+    for name, values in rhats.items():
+        for at in np.flatnonzero(np.ravel(values) > _APART_RHAT):
+            index = tuple(int(i) for i in np.unravel_index(at, np.shape(values)))
+            suspects.append((float(np.ravel(values)[at]), name, index))
+    if not suspects:
+        return []
+    suspects = sorted(suspects, key=lambda entry: -entry[0])[:_MAX_EXAMINED]
+    limit = -normal_quantile(LEVEL / (2 * draws.shape[0] * len(suspects)))
+    groups: dict[tuple[int, ...], list] = {}
+    for _, name, index in suspects:
+        x = draws.element(name, index)
+        if not np.any(np.isnan(x)) and (odd := odd_chains(x, limit)):
+            groups.setdefault(odd, []).append((name, index))
+    return [_word_disagreement(draws, chains, entries) for chains, entries in groups.items()][:_NAMED]
+
+
+def _word_disagreement(draws: _Draws, chains: tuple[int, ...], entries: list) -> Finding:
+    labels = tuple(draws.label(n, i) for n, i in entries[:_NAMED])
+    means = draws.element(*entries[0]).mean(axis=1)
+    values = ", ".join(f"{mean:.3g}" for mean in means)
+    more = f" and {len(entries) - _NAMED} more" if len(entries) > _NAMED else ""
+    if len(chains) == len(means):
+        who = "The chains fall into two groups that disagree"
+    else:
+        named = _name_chains(chains).capitalize()
+        who = f"{named} disagree{'s' if len(chains) == 1 else ''} with the others"
+    return Finding(
+        "disagreement",
+        f"{who} in {', '.join(labels)}{more} (means of {labels[0]} by chain: {values}).",
+        "They may sit in different modes, or not have arrived: order or fix what can be exchanged, start all chains "
+        "near one another with `initvals`, or tune longer.",
+        chains,
+        labels,
+    )
