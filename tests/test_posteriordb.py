@@ -4,10 +4,14 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.ode import odeint
 
 import pyrox as px
+from pyrox.dist import transforms
 
 FOLDER = Path(__file__).parents[2] / "shared" / "posteriordb"
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the reference posteriors are not here")
@@ -61,11 +65,136 @@ def nes(d):
     return model
 
 
+def autoregression(d):
+    y, order = np.array(d["y"]), d["K"]
+    lagged = np.column_stack([y[order - k : len(y) - k] for k in range(1, order + 1)])
+    with px.Model() as model:
+        alpha = px.Normal("alpha", 0, 10)
+        beta = px.Normal("beta", 0, 10, shape=order)
+        sigma = px.HalfCauchy("sigma", 2.5)
+        px.Normal("y", alpha + lagged @ beta, sigma, observed=y[order:])
+    return model
+
+
+def garch(d):
+    y = np.array(d["y"])
+
+    def scales(mu, constant, arch, persistence):
+        def step(variance, square):
+            return constant + arch * square + persistence * variance, variance
+
+        return jnp.sqrt(jax.lax.scan(step, d["sigma1"] ** 2, (y - mu) ** 2)[1])
+
+    with px.Model() as model:
+        mu = px.Flat("mu")
+        alpha0 = px.HalfFlat("alpha0")
+        weights = px.Dirichlet("weights", np.ones(3))  # flat in any two of its three parts
+        alpha1, beta1 = px.Deterministic("alpha1", weights[0]), px.Deterministic("beta1", weights[1])
+        px.Normal("y", mu, px.lift(scales)(mu, alpha0, alpha1, beta1), observed=y)
+    return model
+
+
+def lotka_volterra(d):
+    times = np.array([0.0, *d["ts"]])
+
+    # On the log scale no solution leaves the positive numbers, however badly the solver is asked to start.
+    def slope(state, _, theta):
+        prey, predator = jnp.exp(state)
+        return jnp.stack([theta[0] - theta[1] * predator, theta[3] * prey - theta[2]])
+
+    def log_populations(theta, start):
+        return odeint(slope, jnp.log(start), times, theta, rtol=1e-7, atol=1e-7, mxstep=1000)
+
+    with px.Model() as model:
+        theta = px.TruncatedNormal("theta", [1.0, 0.05, 1.0, 0.05], [0.5, 0.05, 0.5, 0.05], lower=0)
+        start = px.LogNormal("z_init", np.log(10), 1, shape=2)
+        sigma = px.LogNormal("sigma", -1, 1, shape=2)
+        counts = np.vstack([d["y_init"], d["y"]]).astype(float)
+        px.LogNormal("y", px.lift(log_populations)(theta, start), sigma, observed=counts)
+    return model
+
+
+def gaussian_process(d):
+    x = np.array(d["x"], float)
+    squares, jitter = (x[:, None] - x) ** 2, 1e-10 * np.eye(d["N"])
+    with px.Model() as model:
+        rho = px.Gamma("rho", 25, 4)
+        alpha = px.HalfNormal("alpha", 2)
+        z = px.Normal("z", 0, 1, shape=d["N"])
+        factor = px.math.cholesky(alpha**2 * px.math.exp(-0.5 * squares / rho**2) + jitter)
+        f = px.Deterministic("f", factor @ z)
+        px.Poisson("k", px.math.exp(f), observed=d["k"])
+    return model
+
+
+def mixture(d):
+    with px.Model() as model:
+        mu = px.Normal("mu", 0, 2, shape=2, transform=transforms.OrderedTransform())
+        sigma = px.HalfNormal("sigma", 2, shape=2)
+        theta = px.Beta("theta", 5, 5)
+        px.NormalMixture("y", px.math.stack([theta, 1 - theta]), mu, sigma, observed=d["y"])
+    return model
+
+
+def hidden_markov(d):
+    y = np.array(d["y"])
+
+    def log_likelihood(to, mu):
+        emissions, to = -0.5 * (y[:, None] - mu) ** 2, jnp.log(to)
+
+        def step(forward, emission):
+            return jax.nn.logsumexp(forward[:, None] + to, axis=0) + emission, None
+
+        return jax.nn.logsumexp(jax.lax.scan(step, emissions[0], emissions[1:])[0])
+
+    ordered_positive = transforms.ComposeTransform([transforms.OrderedTransform(), transforms.ExpTransform()])
+    with px.Model() as model:
+        to = px.math.stack([px.Dirichlet(f"theta{j}", np.ones(2)) for j in (1, 2)])
+        mu = px.TruncatedNormal("mu", [3.0, 10.0], 1, lower=0, transform=ordered_positive)
+        px.Potential("y", px.lift(log_likelihood)(to, mu))
+    return model
+
+
+def elimination(d):
+    times = np.array([d["t0"], *d["times"]], float)
+
+    def slope(amount, t, absorption, half, rate):
+        supply = d["D"] * absorption / d["V"] * jnp.exp(-absorption * t)
+        return supply - rate / d["V"] * amount / (half + amount)
+
+    def amounts(*rates):
+        return odeint(slope, 0.0, times, *rates, rtol=1e-6, atol=1e-6, mxstep=1000)[1:]
+
+    with px.Model() as model:
+        rates = [px.HalfCauchy(name, 1) for name in ("k_a", "K_m", "V_m")]
+        sigma = px.HalfCauchy("sigma", 1)
+        px.LogNormal("C", px.math.log(px.lift(amounts)(*rates)), sigma, observed=d["C_hat"])
+    return model
+
+
+def diamonds(d):
+    columns = np.array(d["X"])[:, 1:]
+    with px.Model() as model:
+        b = px.Normal("b", 0, 1, shape=columns.shape[1])
+        intercept = px.StudentT("Intercept", 3, 8, 10)
+        sigma = px.HalfStudentT("sigma", 3, 10)
+        px.Normal("y", intercept + (columns - columns.mean(axis=0)) @ b, sigma, observed=d["Y"])
+    return model
+
+
 MODELS = {
     "eight_schools-eight_schools_noncentered": eight_schools,
     "kidiq-kidscore_momiq": kidiq,
     "earnings-logearn_interaction": earnings,
     "nes1976-nes": nes,
+    "arK-arK": autoregression,
+    "garch-garch11": garch,
+    "hudson_lynx_hare-lotka_volterra": lotka_volterra,
+    "gp_pois_regr-gp_pois_regr": gaussian_process,
+    "low_dim_gauss_mix-low_dim_gauss_mix": mixture,
+    "hmm_example-hmm_example": hidden_markov,
+    "one_comp_mm_elim_abs-one_comp_mm_elim_abs": elimination,
+    "diamonds-diamonds": diamonds,
 }
 
 
