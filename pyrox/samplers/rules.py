@@ -1,0 +1,209 @@
+"""What stands in for primitives that the emitter of native kernels lacks: loops, as good or better inside a kernel.
+
+A rule gives the same result as the primitive, or None for a pattern that it does not cover.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from pyrox.typing import Array
+
+# Rows in a row often belong to one group: their load-add-store chain is broken by dealing them to this many
+# accumulators (measured: four halve the gradient of a hierarchical model, eight gain nothing more).
+LANES = 4
+# Above this many multiplications a matrix product is the library's business.
+SMALL_MATMUL = 4096
+
+# Above this many rows a matrix is factorised by the library.
+SMALL_FACTOR = 24
+
+
+class _Rows(NamedTuple):
+    """A scatter in the form ``table[index] += updates``, with one number as index."""
+
+    table: Array
+    index: Array
+    inside: Array | None  # None where every index is promised to be in bounds
+    updates: Array
+    restore: Callable[[Array], Array]
+
+
+def loop_scatter(operand: Array, indices: Array, updates: Array, *, add: bool, **params: Any) -> Array | None:
+    """Add or write rows one after another; sums are dealt to a few accumulators."""
+    rows = _as_rows(operand, indices, updates, **params)
+    return None if rows is None else rows.restore(_scatter_rows(*rows[:4], add=add))
+
+
+def loop_scatters(operands: list[Array], indices: Array, updates: list[Array], **params: Any) -> list[Array] | None:
+    """Add to several arrays of one shape at the same indices, side by side in one loop."""
+    rows = [_as_rows(o, indices, u, **params) for o, u in zip(operands, updates, strict=True)]
+    if any(row is None for row in rows):
+        return None
+    tables, all_updates = (jnp.stack([getattr(row, part) for row in rows], -1) for part in ("table", "updates"))
+    out = _scatter_rows(tables, rows[0].index, rows[0].inside, all_updates, add=True)
+    return [row.restore(out[..., i]) for i, row in enumerate(rows)]
+
+
+def _as_rows(
+    operand: Array, indices: Array, updates: Array, *, dimension_numbers: Any, mode: Any, **_: Any
+) -> _Rows | None:
+    d = dimension_numbers
+    axes = d.scatter_dims_to_operand_dims
+    if d.inserted_window_dims != axes or axes != tuple(sorted(axes)) or d.operand_batching_dims or not axes:
+        return None
+    rest = tuple(i for i in range(operand.ndim) if i not in axes)
+    sizes, row = tuple(operand.shape[i] for i in axes), tuple(operand.shape[i] for i in rest)
+    if tuple(updates.shape[i] for i in d.update_window_dims) != row:
+        return None
+    table = jnp.transpose(operand, axes + rest).reshape((-1, *row))
+    updates = jnp.moveaxis(updates, d.update_window_dims, range(updates.ndim - len(row), updates.ndim))
+    updates, indices = updates.reshape((-1, *row)), indices.reshape(-1, len(axes))
+    inside = None
+    if mode == lax.GatherScatterMode.CLIP:
+        indices = jnp.clip(indices, 0, jnp.array(sizes, indices.dtype) - 1)
+    elif mode != lax.GatherScatterMode.PROMISE_IN_BOUNDS:
+        inside = jnp.all((indices >= 0) & (indices < jnp.array(sizes, indices.dtype)), axis=1)
+    strides = [int(np.prod(sizes[i + 1 :], dtype=int)) for i in range(len(sizes))]
+    flat = sum(indices[:, i] * stride for i, stride in enumerate(strides))
+    back = np.argsort(axes + rest)
+    return _Rows(table, flat, inside, updates, lambda out: jnp.transpose(out.reshape(sizes + row), back))
+
+
+def _scatter_rows(table: Array, index: Array, inside: Array | None, updates: Array, *, add: bool) -> Array:
+    n, length = updates.shape[0], table.shape[0]
+    if inside is not None:
+        # Out of bounds means dropped, as in the primitive: to a row that nobody reads.
+        index = jnp.where(inside, index, length)
+        table = jnp.concatenate([table, jnp.zeros_like(table, shape=(1, *table.shape[1:]))])
+    # Of numbers without a sign JAX need not ask whether they count from the end.
+    index, unsigned = index.astype(np.uint32), np.uint32
+    zeros, one_row = (unsigned(0),) * (table.ndim - 1), (1, *table.shape[1:])
+
+    def put_row(k: Array, out: Array) -> Array:
+        k = k.astype(unsigned)
+        at = (lax.dynamic_index_in_dim(index, k, keepdims=False), *zeros)
+        new = lax.dynamic_slice(updates, (k, *zeros), one_row)
+        return lax.dynamic_update_slice(out, lax.dynamic_slice(out, at, one_row) + new if add else new, at)
+
+    lanes = LANES if add and n >= 4 * LANES and n >= 2 * length else 1
+
+    def put_rows(k: Array, outs: tuple) -> tuple:
+        return tuple(put_row(lanes * k + lane, out) for lane, out in enumerate(outs))
+
+    outs = (table, *[jnp.zeros_like(table)] * (lanes - 1))
+    outs = lax.fori_loop(0, n // lanes, put_rows, outs)
+    first = outs[0]
+    if n % lanes:
+        first = lax.fori_loop(n // lanes * lanes, n, put_row, first)
+    return sum(outs[1:], start=first)[:length]
+
+
+def loop_cumsum(x: Array, *, axis: int, reverse: bool) -> Array:
+    """Add up one element, or row, after another."""
+    return _accumulate(x, jnp.add, axis=axis, reverse=reverse)
+
+
+def loop_cumlogsumexp(x: Array, *, axis: int, reverse: bool) -> Array:
+    """Add up in logs one element, or row, after another."""
+    return _accumulate(x, jnp.logaddexp, axis=axis, reverse=reverse)
+
+
+def _accumulate(x: Array, combine: Callable, *, axis: int, reverse: bool) -> Array:
+    rows = jnp.moveaxis(x, axis, 0)
+    n = rows.shape[0]
+    if n == 0:
+        return x
+
+    def body(k: Array, carry: tuple) -> tuple:
+        out, total = carry
+        j = n - 1 - k if reverse else k
+        total = combine(total, lax.dynamic_index_in_dim(rows, j, 0, keepdims=False))
+        return lax.dynamic_update_index_in_dim(out, total, j, 0), total
+
+    first = rows[-1 if reverse else 0]
+    out = lax.dynamic_update_index_in_dim(jnp.zeros_like(rows), first, n - 1 if reverse else 0, 0)
+    return jnp.moveaxis(lax.fori_loop(1, n, body, (out, first))[0], 0, axis)
+
+
+def reduce_matmul(a: Array, b: Array, *, dimension_numbers: Any, **_: Any) -> Array | None:
+    """Multiply small matrices, or batches of vectors, as a broadcast product and a sum."""
+    (ca, cb), (ba, bb) = dimension_numbers
+    free_a = tuple(i for i in range(a.ndim) if i not in ca + ba)
+    free_b = tuple(i for i in range(b.ndim) if i not in cb + bb)
+    contracted = int(np.prod([a.shape[i] for i in ca], dtype=int))
+    if (ca and not ba and not (free_a and free_b)) or a.size * b.size // max(contracted, 1) > SMALL_MATMUL:
+        return None
+    a, b = jnp.transpose(a, ba + free_a + ca), jnp.transpose(b, bb + free_b + cb)
+    batch, inner = a.shape[: len(ba)], a.shape[a.ndim - len(ca) :]
+    a = a.reshape(batch + a.shape[len(ba) : a.ndim - len(ca)] + (1,) * len(free_b) + inner)
+    b = b.reshape(batch + (1,) * len(free_a) + b.shape[len(bb) : b.ndim - len(cb)] + inner)
+    product = a * b
+    return jnp.sum(product, axis=tuple(range(product.ndim - len(ca), product.ndim)))
+
+
+def loop_cholesky(matrix: Array, *, symmetrize_input: bool = True, **_: Any) -> Array | None:
+    """Factor a small positive definite matrix by columns."""
+    if matrix.ndim != 2 or matrix.shape[0] > SMALL_FACTOR:
+        return None
+    if symmetrize_input:
+        matrix = 0.5 * (matrix + matrix.T)
+    rows = jnp.arange(matrix.shape[0])
+
+    def column(j: Array, lower: Array) -> Array:
+        rest = lax.dynamic_index_in_dim(matrix, j, 1, keepdims=False)
+        rest = rest - jnp.sum(lower * lax.dynamic_index_in_dim(lower, j, 0), axis=1)
+        # Of a matrix that is not positive definite the pivot, and all that follows from it, becomes NaN.
+        pivot = jnp.sqrt(lax.dynamic_index_in_dim(rest, j, keepdims=False))
+        return lax.dynamic_update_index_in_dim(lower, jnp.where(rows >= j, rest / pivot, 0.0), j, 1)
+
+    return lax.fori_loop(0, matrix.shape[0], column, jnp.zeros_like(matrix))
+
+
+def loop_triangular_solve(
+    a: Array, b: Array, *, left_side: bool, lower: bool, transpose_a: bool, unit_diagonal: bool, **_: Any
+) -> Array | None:
+    """Solve a small triangular system by rows."""
+    if a.ndim != 2 or b.ndim != 2 or a.shape[0] > SMALL_FACTOR:
+        return None
+    # Bring everything into the form L x = b with L lower triangular.
+    if transpose_a == left_side:
+        a, lower = a.T, not lower
+    if not left_side:
+        b = b.T
+    if not lower:
+        a, b = a[::-1, ::-1], b[::-1]
+
+    def row(i: Array, x: Array) -> Array:
+        own = lax.dynamic_index_in_dim(a, i, 0, keepdims=False)
+        # Rows from i on are still zero, so that only those above count.
+        new = lax.dynamic_index_in_dim(b, i, 0, keepdims=False) - jnp.sum(own[:, None] * x, axis=0)
+        new = new if unit_diagonal else new / lax.dynamic_index_in_dim(own, i, keepdims=False)
+        return lax.dynamic_update_index_in_dim(x, new, i, 0)
+
+    x = lax.fori_loop(0, a.shape[0], row, jnp.zeros_like(b))
+    x = x if lower else x[::-1]
+    return x if left_side else x.T
+
+
+def platform_of_kernels(*, platforms: tuple, **_: Any) -> np.int32:
+    """Choose the branch for CPUs."""
+    named = (i for i, names in enumerate(platforms) if names is None or "cpu" in names)
+    return np.int32(next(named))
+
+
+RULES: dict[str, Callable] = {
+    "scatter-add": partial(loop_scatter, add=True),
+    "scatter_add": partial(loop_scatter, add=True),
+    "scatter": partial(loop_scatter, add=False),
+    "cholesky": loop_cholesky,
+    "cumlogsumexp": loop_cumlogsumexp,
+    "cumsum": loop_cumsum,
+    "dot_general": reduce_matmul,
+    "platform_index": platform_of_kernels,
+    "triangular_solve": loop_triangular_solve,
+}
