@@ -134,7 +134,7 @@ def sample(
     >>> bool(abs(idata["posterior"]["mu"].mean() - 2.0) < 0.2)
     True
     """
-    reject_unknown("px.sample", unknown, tuple(sample.__kwdefaults__))
+    reject_unknown("px.sample", unknown, ("draws", *sample.__kwdefaults__))
     if return_inferencedata is not True:
         raise TypeError("return_inferencedata is True: results are InferenceData (ArviZ 0.x) or a DataTree (1.x)")
     direct = {"adaptation": adaptation, "target_accept": target_accept, "max_treedepth": max_treedepth}

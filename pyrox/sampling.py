@@ -24,6 +24,7 @@ from pyrox.samplers.chain import ChainState
 from pyrox.samplers.compile import ChainProgram, stack
 from pyrox.samplers.kernel import Info
 from pyrox.samplers.saved import from_arrays, to_arrays, unstack
+from pyrox.screening import screen
 from pyrox.settings import Settings
 from pyrox.store import Store
 from pyrox.target import Target
@@ -327,7 +328,7 @@ class SamplingRun:
         if self.task.checks and not self.interrupts.count:
             stats = {name: x.values for name, x in datasets["sample_stats"].data_vars.items()}
             found += diagnostics.check_convergence(
-                datasets["posterior"], stats, self.task.settings.max_treedepth
+                screen(datasets["posterior"]), stats, self.task.settings.max_treedepth
             )
         return found
 

@@ -174,3 +174,53 @@ def test_a_second_interrupt_stops_at_once():
     assert not Runner(jobs, 2, NoProgress()).run()
     assert time.monotonic() - began < 3
     assert jobs[0].done != jobs[1].done
+
+
+def paused(jobs, cores=2):
+    """Run in the background, pause, and wait for the chunks in progress."""
+    runner, outcome = Runner(jobs, cores, NoProgress()), []
+
+    def run():
+        try:
+            outcome.append(runner.run())
+        except ValueError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    time.sleep(0.3)
+    runner.pause()
+    time.sleep(0.3)
+    return runner, thread, outcome
+
+
+def test_a_pause_ends_with_go_on():
+    jobs = [Counter(total=2000, seconds=1e-3), Counter(total=2000, seconds=1e-3)]
+    runner, thread, outcome = paused(jobs)
+    held = [job.done for job in jobs]
+    time.sleep(0.3)
+    assert [job.done for job in jobs] == held
+    assert runner.paused
+    assert max(held) < 2000
+    runner.go_on()
+    thread.join(10)
+    assert outcome == [True]
+    assert [job.done for job in jobs] == [2000, 2000]
+
+
+def test_an_interrupt_ends_a_pause():
+    jobs = [Counter(total=10**6, seconds=1e-3), Counter(total=10**6, seconds=1e-3)]
+    runner, thread, outcome = paused(jobs)
+    runner._interrupts.count += 1
+    thread.join(10)
+    assert outcome == [False]
+    assert jobs[0].done == jobs[1].done
+    runner.pause()
+    assert not runner.paused
+
+
+def test_an_error_ends_a_pause():
+    jobs = [Counter(total=100, seconds=0.01, max_chunk=1), Counter(total=10, seconds=0.5, max_chunk=1, fails_at=0)]
+    _, thread, outcome = paused(jobs)
+    thread.join(10)
+    assert "out of numbers" in str(outcome[0])
