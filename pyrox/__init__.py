@@ -6,6 +6,7 @@ Write a model in a ``with px.Model():`` block, call ``px.sample()``, and get Arv
 from pyrox import config as config  # first: it sets the precision
 from pyrox import dist, errors, handlers, model, primitives, samplers, vi
 from pyrox.cache import set_compilation_cache
+from pyrox.compilation import explain_compilation
 from pyrox.config import (
     enable_validation,
     set_host_device_count,

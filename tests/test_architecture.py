@@ -62,6 +62,7 @@ LAYERS = {
     "pyrox.sampling": "run",
     "pyrox.handle": "run",
     "pyrox.continuation": "inference",
+    "pyrox.compilation": "inference",
     "pyrox.inference": "inference",
     "pyrox.approximation": "inference",
     "pyrox.variational": "inference",

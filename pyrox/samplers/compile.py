@@ -82,7 +82,7 @@ class ChainProgram:
         position = jax.ShapeDtypeStruct((dim,), self.dtype)
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), jax.dtypes.canonicalize_dtype(x.dtype)), data)
         traced = jax.make_jaxpr(jax.value_and_grad(log_density))(position, shapes)
-        native = lanes is None and jax.default_backend() == "cpu" and _wants_native(fused)
+        native = lanes is None and jax.default_backend() == "cpu" and wants_native(fused)
         self.obstacles: list[str] = []
         if native:
             rewritten = rewrite(traced)
@@ -183,7 +183,8 @@ def stack(chains: list[ChainState]) -> ChainState:
     return jax.tree.map(lambda *x: np.stack([np.asarray(v) for v in x]), *chains)
 
 
-def _wants_native(fused: bool | None) -> bool:  # noqa: FBT001
+def wants_native(fused: bool | None) -> bool:  # noqa: FBT001
+    """Tell whether native kernels are asked for: by the argument, or else by the environment."""
     if fused is not None:
         return fused
     return os.environ.get("PYROX_FUSED", "1").lower() not in ("0", "false", "no")

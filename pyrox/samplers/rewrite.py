@@ -47,7 +47,18 @@ def rewrite(closed: core.ClosedJaxpr, rules: Mapping[str, Callable] = RULES) -> 
 
 def _retrace(closed: core.ClosedJaxpr, rules: Mapping[str, Callable]) -> core.ClosedJaxpr:
     rewritten = jax.make_jaxpr(lambda *args: evaluate(closed.jaxpr, closed.consts, args, rules))
-    return rewritten(*[jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in closed.jaxpr.invars])
+    return prune(rewritten(*[jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in closed.jaxpr.invars]))
+
+
+def prune(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
+    """Leave out the equations on which no result depends."""
+    live = {v for v in closed.jaxpr.outvars if not isinstance(v, core.Literal)}
+    kept = []
+    for eqn in reversed(closed.jaxpr.eqns):
+        if eqn.effects or not live.isdisjoint(eqn.outvars):
+            kept.append(eqn)
+            live.update(v for v in eqn.invars if not isinstance(v, core.Literal))
+    return closed.replace(jaxpr=closed.jaxpr.replace(eqns=kept[::-1]))
 
 
 def evaluate(jaxpr: core.Jaxpr, consts: Any, args: Any, rules: Mapping[str, Callable] = MappingProxyType({})) -> list:

@@ -13,7 +13,7 @@ from pyrox.samplers.compile import (
     _fingerprint,
     _kept,
     _lower,
-    _wants_native,
+    wants_native,
     compile_function,
 )
 from pyrox.samplers.rewrite import evaluate, rewrite, unsupported
@@ -183,7 +183,7 @@ def _all_finite(tree: Tree) -> Array:
 
 def compile_loop(run: Callable, *shapes: Any) -> Any:
     """Compile a loop as one native kernel where the CPU backend can, the ordinary way elsewhere."""
-    if jax.default_backend() == "cpu" and _wants_native(None):
+    if jax.default_backend() == "cpu" and wants_native(None):
         traced = jax.make_jaxpr(run)(*shapes)
         rewritten = rewrite(traced)
         if not unsupported(rewritten):
