@@ -97,7 +97,9 @@ class Beta(Distribution):
         return betainc(self.concentration1, self.concentration0, value)
 
     def _log_sf(self, value: Array) -> Array:
-        return log_or_minus_inf(betainc(self.concentration0, self.concentration1, 1 - value))
+        # Each side from the end that it is near to, where its digits are.
+        below, above = self._cdf(value), betainc(self.concentration0, self.concentration1, 1 - value)
+        return jnp.where(below < 0.5, jnp.log1p(-jnp.minimum(below, 0.5)), log_or_minus_inf(above))
 
     def _mean(self) -> Array:
         return self.concentration1 / (self.concentration1 + self.concentration0)

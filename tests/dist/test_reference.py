@@ -60,16 +60,18 @@ def test_cdf(case):
 TAILS = [c for c in known("cdf") if hasattr(c.oracle, "logsf")]
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # SciPy's, where its quantiles give up
 @pytest.mark.parametrize("case", TAILS, ids=str)
 def test_both_tails_in_logarithms(case):
-    tails = np.array([1e-200, 1e-60, *QUANTILES])
+    tails = np.array([1e-100, 1e-60, *QUANTILES])
     with np.errstate(all="ignore"):
         points = np.unique(np.concatenate([case.oracle.ppf(tails), case.oracle.isf(tails)]))
-        points = points[np.isfinite(points)]
+        # Beside an end other than zero, the rounding of the point itself decides.
+        ends = [e for e in case.oracle.support() if np.isfinite(e) and e != 0 and not case.d.is_discrete]
+        points = points[np.isfinite(points) & np.all([np.abs(points - e) > 1e-3 for e in ends], axis=0)]
         for ours, theirs in ((case.d.log_cdf, case.oracle.logcdf), (case.d.log_sf, case.oracle.logsf)):
             expected = theirs(points)
-            # Beside an upper end the rounding of the point itself decides; where SciPy has run out of digits, nothing.
-            usable = np.isfinite(expected) & (points < np.nextafter(case.oracle.support()[1] - 1e-6, -np.inf))
+            usable = np.isfinite(expected)  # elsewhere SciPy has run out of digits
             np.testing.assert_allclose(ours(points)[usable], expected[usable], rtol=1e-7, atol=1e-12)
 
 
