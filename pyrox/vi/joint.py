@@ -13,7 +13,9 @@ from pyrox.errors import InitializationError, ModelError
 from pyrox.model.handlers import Message, block, seed, substitute, trace
 from pyrox.model.messenger import transform_of
 from pyrox.model.sites import Collect, Density, FreeSite, Inspect, Sites, Values
+from pyrox.samplers.compile import compile_function
 from pyrox.typing import Array, Key, Tree
+from pyrox.vi.batches import Arguments
 from pyrox.vi.terms import is_latent, known_term
 
 _MAX_STARTS = 100
@@ -170,16 +172,22 @@ class Joint:
         InitializationError
             If a hundred tries find none.
         """
+        arguments, arrays = Arguments.split(args, kwargs)
 
-        def propose(key: Key) -> tuple[Array, Array]:
+        def propose(key: Array, arrays: list) -> tuple[Array, Array]:
+            key, (args, kwargs) = jax.random.wrap_key_data(key), arguments.join(arrays)
             position = self._propose(key, strategy, args, kwargs)
             return position, self.terms(position, key, {}, args, kwargs).total()
 
-        if self._arguments is None:
-            return propose(key)[0]  # inside a JAX transformation there is no asking whether it is finite
-        attempt = jax.jit(propose)
+        if self._arguments is None:  # inside a JAX transformation there is no asking whether it is finite
+            return propose(jax.random.key_data(key), arrays)[0]
+        attempt = None
         for i in range(_MAX_STARTS):
-            position, log_density = attempt(jax.random.fold_in(key, i))
+            inputs = jax.random.key_data(jax.random.fold_in(key, i)), [jnp.asarray(x) for x in arrays]
+            if attempt is None:
+                shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), inputs)
+                attempt = compile_function(propose, *shapes)
+            position, log_density = attempt(*inputs)
             if np.isfinite(log_density):
                 return position
         terms = self.terms(position, key, {}, args, kwargs).terms

@@ -7,16 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyrox.samplers.compile import (
-    _NATIVE_OPTIONS,
-    _as_one_kernel,
-    _fingerprint,
-    _kept,
-    _lower,
-    wants_native,
-    compile_function,
-)
-from pyrox.samplers.rewrite import evaluate, rewrite, unsupported
+from pyrox.samplers.compile import compile_function
 from pyrox.typing import Array, Key, Tree
 from pyrox.vi.batches import Feed
 from pyrox.vi.stopping import Plateau
@@ -24,11 +15,6 @@ from pyrox.vi.stopping import Plateau
 # So many steps in a row without a finite loss and gradient end the run.
 _MAX_FAILURES = 10
 _MIN_BLOCK, _MAX_BLOCK, _NUM_BLOCKS = 50, 500, 20
-
-# XLA makes kernels of small loops by itself, and one inside ours would end the process: none may be small.
-_OPTIONS = {**_NATIVE_OPTIONS, "xla_cpu_small_while_loop_byte_threshold": 0}
-# Programs that the emitter of native kernels has refused.
-_refused: set[str | None] = set()
 
 Loss = Callable[[Tree, Key, Tree], Array]
 
@@ -127,7 +113,8 @@ class UpdateLoop:
         key = (guarded, *((x.shape, x.dtype) for x in jax.tree.leaves(shapes)))
         if key not in self._executables:
             run = self._guarded if guarded else self._plain
-            self._executables[key] = compile_loop(run, *shapes)
+            # Not as one native kernel: for small losses the emitter has ended the process, others gain nothing.
+            self._executables[key] = compile_function(run, *shapes)
         return jax.block_until_ready(self._executables[key](*arguments))
 
     def _pick(self, data: Tree, i: Array) -> Tree:
@@ -179,27 +166,6 @@ class UpdateLoop:
 def _all_finite(tree: Tree) -> Array:
     flags = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]
     return jnp.all(jnp.stack(flags)) if flags else jnp.ones((), bool)
-
-
-def compile_loop(run: Callable, *shapes: Any) -> Any:
-    """Compile a loop as one native kernel where the CPU backend can, the ordinary way elsewhere."""
-    if jax.default_backend() == "cpu" and wants_native(None):
-        traced = jax.make_jaxpr(run)(*shapes)
-        rewritten = rewrite(traced)
-        if not unsupported(rewritten):
-            tree = jax.tree.structure(jax.eval_shape(run, *shapes))
-
-            def program(*args: Any) -> Any:
-                outs = evaluate(rewritten.jaxpr, rewritten.consts, jax.tree.leaves(args))
-                return jax.tree.unflatten(tree, outs)
-
-            key = _fingerprint(rewritten, (jax.tree.structure(shapes), tree, "native"))
-            if key not in _refused:
-                try:
-                    return _kept(key, lambda: _lower(_as_one_kernel(program), *shapes, options=_OPTIONS))
-                except Exception:  # a refusal has no type of its own: the ordinary way tells if more is wrong
-                    _refused.add(key)
-    return compile_function(run, *shapes)
 
 
 class Failure(NamedTuple):

@@ -19,7 +19,6 @@ from pyrox.vi import (
     AutoLowRankMultivariateNormal,
     AutoMultivariateNormal,
     RenyiELBO,
-    optim,
 )
 
 RNG = np.random.default_rng(20)

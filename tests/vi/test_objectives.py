@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from checks import assert_mean
 
 import pyrox.dist as dist
-from checks import assert_mean
 from pyrox.dist import constraints
 from pyrox.model.primitives import factor, param, plate, sample
 from pyrox.vi import ELBO, AutoContinuousELBO, AutoMultivariateNormal, RenyiELBO
@@ -134,7 +134,8 @@ def test_baseline_of_the_other_particles_lowers_the_noise():
     def spread(particles):
         def one(key):
             objective = ELBO(particles, analytic_kl=False)
-            return jax.grad(lambda q: objective.loss(key, {"q": q}, mixture_model, mixture_guide, 4.0))(jnp.asarray(0.4))
+            at = jnp.asarray(0.4)
+            return jax.grad(lambda q: objective.loss(key, {"q": q}, mixture_model, mixture_guide, 4.0))(at)
 
         return np.std(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(7), 4000))) * particles**0.5
 
