@@ -1,116 +1,44 @@
-"""Models for the benchmarks: once in the language that pyrox shares with PyMC, once for NumPyro."""
+"""Models for the benchmarks: once in the language that pyrox shares with PyMC, once for NumPyro and blackjax."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
-import numpy as np
+import problems_latent as latent
+import problems_regression as regression
 
 
 class Problem(NamedTuple):
     """One posterior in two languages."""
 
-    graph: object  # function of a module, pyrox or pymc, that builds the model
-    function: object  # builds (function, arguments) for NumPyro
-    names: tuple  # variables whose effective sample size counts
+    graph: Callable  # of a module, pyrox or pymc: builds the model
+    function: Callable  # builds (function, arguments) for NumPyro
+    names: tuple[str, ...]  # variables whose effective sample size counts
+
+    @classmethod
+    def of(cls, graph: Callable, function: Callable, names: str, *size: int) -> "Problem":
+        """Give a problem of one size."""
+        return cls(lambda pm: graph(pm, *size), partial(function, *size), tuple(names.split()))
 
 
-EFFECT = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
-ERROR = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
-
-
-def schools_graph(pm):
-    with pm.Model() as model:
-        mu = pm.Normal("mu", 0.0, 5.0)
-        tau = pm.HalfCauchy("tau", 5.0)
-        z = pm.Normal("z", 0.0, 1.0, shape=8)
-        theta = pm.Deterministic("theta", mu + tau * z)
-        pm.Normal("y", theta, ERROR, observed=EFFECT)
-    return model
-
-
-def schools_function():
-    import numpyro
-    from numpyro import distributions as dist
-
-    def model(y, error):
-        mu = numpyro.sample("mu", dist.Normal(0.0, 5.0))
-        tau = numpyro.sample("tau", dist.HalfCauchy(5.0))
-        z = numpyro.sample("z", dist.Normal(0.0, 1.0).expand([8]))
-        theta = numpyro.deterministic("theta", mu + tau * z)
-        numpyro.sample("y", dist.Normal(theta, error), obs=y)
-
-    return model, (EFFECT, ERROR)
-
-
-def _logistic_data(rows=1000, columns=24):
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=(rows, columns))
-    p = 1 / (1 + np.exp(-(0.3 + x @ rng.normal(0, 0.5, columns))))
-    return x, rng.binomial(1, p)
-
-
-def logistic_graph(pm):
-    x, y = _logistic_data()
-    with pm.Model() as model:
-        intercept = pm.Normal("intercept", 0.0, 1.0)
-        beta = pm.Normal("beta", 0.0, 1.0, shape=x.shape[1])
-        pm.Bernoulli("y", logit_p=intercept + pm.math.dot(x, beta), observed=y)
-    return model
-
-
-def logistic_function():
-    import numpyro
-    from numpyro import distributions as dist
-
-    def model(x, y):
-        intercept = numpyro.sample("intercept", dist.Normal(0.0, 1.0))
-        beta = numpyro.sample("beta", dist.Normal(0.0, 1.0).expand([x.shape[1]]))
-        numpyro.sample("y", dist.Bernoulli(logits=intercept + x @ beta), obs=y)
-
-    return model, _logistic_data()
-
-
-def _slopes_data(rows=919, groups=85):
-    rng = np.random.default_rng(2)
-    group = rng.integers(0, groups, rows)
-    x = rng.binomial(1, 0.3, rows).astype(float)
-    alpha, beta = rng.normal(1.4, 0.5, groups), rng.normal(-0.7, 0.3, groups)
-    return group, x, alpha[group] + beta[group] * x + rng.normal(0, 0.7, rows), groups
-
-
-def slopes_graph(pm):
-    group, x, y, groups = _slopes_data()
-    with pm.Model() as model:
-        mu_a, mu_b = pm.Normal("mu_a", 0.0, 5.0), pm.Normal("mu_b", 0.0, 5.0)
-        sigma_a, sigma_b = pm.HalfNormal("sigma_a", 1.0), pm.HalfNormal("sigma_b", 1.0)
-        a = pm.Normal("a", 0.0, 1.0, shape=groups)
-        b = pm.Normal("b", 0.0, 1.0, shape=groups)
-        sigma = pm.HalfNormal("sigma", 1.0)
-        mean = (mu_a + sigma_a * a)[group] + (mu_b + sigma_b * b)[group] * x
-        pm.Normal("y", mean, sigma, observed=y)
-    return model
-
-
-def slopes_function():
-    import numpyro
-    from numpyro import distributions as dist
-
-    def model(group, x, y, groups):
-        mu_a, mu_b = numpyro.sample("mu_a", dist.Normal(0.0, 5.0)), numpyro.sample("mu_b", dist.Normal(0.0, 5.0))
-        sigma_a = numpyro.sample("sigma_a", dist.HalfNormal(1.0))
-        sigma_b = numpyro.sample("sigma_b", dist.HalfNormal(1.0))
-        a = numpyro.sample("a", dist.Normal(0.0, 1.0).expand([groups]))
-        b = numpyro.sample("b", dist.Normal(0.0, 1.0).expand([groups]))
-        sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
-        mean = (mu_a + sigma_a * a)[group] + (mu_b + sigma_b * b)[group] * x
-        numpyro.sample("y", dist.Normal(mean, sigma), obs=y)
-
-    return model, _slopes_data()
-
+SCHOOLS = regression.schools_graph, regression.schools_function
+LOGISTIC = regression.logistic_graph, regression.logistic_function
+SLOPES = regression.slopes_graph, regression.slopes_function
+HORSESHOE = regression.horseshoe_graph, regression.horseshoe_function
+ITEMS = latent.items_graph, latent.items_function
+VOLATILITY = latent.volatility_graph, latent.volatility_function
+PROCESS = latent.process_graph, latent.process_function
+GAUSSIAN = latent.gaussian_graph, latent.gaussian_function
 
 PROBLEMS = {
-    "eight schools": Problem(schools_graph, schools_function, ("mu", "tau", "z")),
-    "logistic 1000 x 24": Problem(logistic_graph, logistic_function, ("intercept", "beta")),
-    "varying slopes": Problem(
-        slopes_graph, slopes_function, ("mu_a", "mu_b", "sigma_a", "sigma_b", "sigma", "a", "b")
-    ),
+    "eight schools": Problem.of(*SCHOOLS, "mu tau z"),
+    "logistic 1000 x 24": Problem.of(*LOGISTIC, "intercept beta", 1000, 24),
+    "logistic 20000 x 50": Problem.of(*LOGISTIC, "intercept beta", 20_000, 50),
+    "varying slopes": Problem.of(*SLOPES, "mu_a mu_b sigma_a sigma_b sigma a b"),
+    "item response": Problem.of(*ITEMS, "level ability difficulty discrimination"),
+    "volatility 1000": Problem.of(*VOLATILITY, "sigma nu z", 1000),
+    "process 60": Problem.of(*PROCESS, "length height sigma", 60),
+    "process 200": Problem.of(*PROCESS, "length height sigma", 200),
+    "gaussian 1000": Problem.of(*GAUSSIAN, "x", 1000),
+    "horseshoe 200": Problem.of(*HORSESHOE, "tau sigma beta", 200),
 }
