@@ -11,7 +11,7 @@ from pyrox.samplers.adaptation import Adapter, Moment, search_all, start_all, up
 from pyrox.samplers.directions import Window, empty_window, estimate, last_renewal, record, schedule_next
 from pyrox.samplers.kernel import Info, Kernel, State, ValueAndGrad
 from pyrox.samplers.recipe import Recipe
-from pyrox.typing import Array
+from pyrox.typing import Array, Key
 
 
 class Phase(IntEnum):
@@ -118,8 +118,7 @@ def advance(
 
 def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], value_and_grad: ValueAndGrad) -> tuple[ChainState, Info]:
     moving = chain.phase == Phase.TRANSITION
-    # The random numbers of a transition depend on its number alone; those of the search are all the same.
-    key = random.fold_in(random.wrap_key_data(chain.key), jnp.where(moving, chain.iteration, -1))
+    key = _key_of_iteration(chain.key, jnp.where(moving, chain.iteration, -1))
     depth = jnp.where(moving, chain.max_tree_depth, 1)
     new, info = chain.kernel.step(key, chain.state, value_and_grad, depth)
 
@@ -148,6 +147,16 @@ def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], value_and_grad: V
     chain = chain._replace(phase=phase, iteration=iteration, state=state, kernel=kernel, adapters=mine)
     # Not inside the branches, which would copy the window.
     return _look_ahead(chain, warming, moved), info
+
+
+def _key_of_iteration(words: Array, iteration: Array) -> Key:
+    """Give the key of a transition, which depends on its number alone; the search has one for all its leapfrogs.
+
+    Keys whose words are next to each other serve as well as any: the generator is made for that, and folding the number
+    in would cost as much as all the random numbers of a small model.
+    """
+    last = jnp.arange(words.shape[0]) == words.shape[0] - 1
+    return random.wrap_key_data(words + jnp.where(last, iteration, 0).astype(words.dtype))
 
 
 def _look_ahead(chain: ChainState, warming: Array, moved: Array) -> ChainState:

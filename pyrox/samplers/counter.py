@@ -1,21 +1,41 @@
-"""Uniform numbers from a counter: cheap enough to be drawn at every leapfrog.
+"""The random numbers of a transition: from one call of JAX's generator, and from a counter inside.
 
-JAX's own generator costs more than the gradient of a small model. It makes the seed of each transition; the numbers
-inside follow from the seed and a counter by two rounds of a mixing function of 32 bits.
+A call costs more than the gradient of a small model. So there is one, for the momentum and a seed; the numbers that
+every leapfrog needs follow from the seed and a counter by two rounds of a mixing function of 32 bits.
 """
 
 import jax.numpy as jnp
 import numpy as np
-from jax import random
+from jax import lax, random
 
 from pyrox.typing import Array, Key
 
 _UNIT = 2.0**-24
 
 
-def seed_of(key: Key) -> Array:
-    """Give the two words that a key consists of."""
-    return random.key_data(key).reshape(-1)[:2].astype(np.uint32)
+def noise_and_seed(key: Key, dim: int, dtype: np.dtype) -> tuple[Array, Array]:
+    r"""Draw standard normal numbers, and a seed for ``uniform``, by one call of JAX's generator.
+
+    .. math:: x = \sqrt 2 \, \mathrm{erf}^{-1}(2 u - 1)
+
+    Parameters
+    ----------
+    key
+        A JAX key.
+    dim
+        How many normal numbers.
+    dtype
+        Of the normal numbers.
+
+    Returns
+    -------
+    The normal numbers, shape ``(dim,)``; two words, shape ``(2,)``.
+    """
+    width, digits = (np.uint64, 53) if np.dtype(dtype).itemsize == 8 else (np.uint32, 24)
+    bits = random.bits(key, (dim + 2,), width)
+    whole = (bits[:dim] >> width(np.iinfo(width).bits - digits)).astype(dtype)
+    u = (whole + 0.5) * jnp.asarray(2.0**-digits, dtype)
+    return np.sqrt(2.0).astype(dtype) * lax.erf_inv(2 * u - 1), bits[dim:].astype(np.uint32)
 
 
 def uniform(seed: Array, counter: Array, dtype: np.dtype) -> Array:

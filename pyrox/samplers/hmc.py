@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax, random
+from jax import lax
 
 from pyrox._pytree import Pytree
+from pyrox.samplers.counter import noise_and_seed, uniform
 from pyrox.samplers.kernel import Info, State, ValueAndGrad
 from pyrox.samplers.metrics import Metric
 from pyrox.samplers.nuts import MAX_ENERGY_ERROR
@@ -49,8 +50,8 @@ class HMCKernel(Pytree):
         dt = jnp.where(fresh, 0.0, self.step_size)
         limit = jnp.where(fresh, 1, jnp.left_shift(1, max_tree_depth) - 1)
         wanted = jnp.clip(jnp.ceil(self.trajectory_length / self.step_size), 1, limit)
-        key_momentum, key_accept = random.split(key)
-        p = self.metric.sample_momentum(key_momentum)
+        noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype)
+        p = self.metric.momentum(noise)
         energy = self.metric.kinetic_energy(p) - state.log_density
 
         def leapfrog(path: Path) -> Path:
@@ -65,7 +66,7 @@ class HMCKernel(Pytree):
         # Neither NaN nor an infinite density, where a transform has underflowed, is a place to go to.
         error = jnp.where(error > -jnp.inf, error, jnp.inf)
         acceptance = jnp.exp(-jnp.maximum(error, 0.0))
-        accept = fresh | (random.uniform(key_accept, (), acceptance.dtype) < acceptance)
+        accept = fresh | (uniform(seed, jnp.int32(0), acceptance.dtype) < acceptance)
         there = State(end.position, end.log_density, end.gradient)
         new = State(*(jnp.where(accept, a, b) for a, b in zip(there, state, strict=True)))
         chosen_error = jnp.where(accept, error, 0.0)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from pyrox._pytree import Pytree, static
-from pyrox.typing import Array, Key
+from pyrox.typing import Array
 
 # Most directions that a metric of low rank keeps.
 MAX_RANK = 50
@@ -37,9 +37,8 @@ class DiagonalMetric(Pytree):
         """Give the metric of another inverse mass."""
         return DiagonalMetric(inverse_mass)
 
-    def sample_momentum(self, key: Key) -> Array:
-        """Draw from the normal distribution with the mass matrix as covariance."""
-        noise = jax.random.normal(key, self.inverse_mass.shape, self.inverse_mass.dtype)
+    def momentum(self, noise: Array) -> Array:
+        """Turn standard normal numbers into a draw whose covariance is the mass matrix."""
         return noise / jnp.sqrt(self.inverse_mass)
 
     def velocity(self, momentum: Array) -> Array:
@@ -80,9 +79,9 @@ class DenseMetric(Pytree):
         inverse_mass = scale[:, None] * _stretched(directions, stretch) * scale
         return DenseMetric(inverse_mass, _stretched(directions, stretch**-0.5) / scale[:, None])
 
-    def sample_momentum(self, key: Key) -> Array:
-        """Draw from the normal distribution with the mass matrix as covariance."""
-        return self.mass_sqrt @ jax.random.normal(key, self.inverse_mass.shape[:1], self.inverse_mass.dtype)
+    def momentum(self, noise: Array) -> Array:
+        """Turn standard normal numbers into a draw whose covariance is the mass matrix."""
+        return self.mass_sqrt @ noise
 
     def velocity(self, momentum: Array) -> Array:
         """Give the change of the position per unit of time."""
@@ -138,9 +137,8 @@ class LowRankMetric(Pytree):
         kept = jnp.argsort(-jnp.abs(jnp.log(stretch)))[: self.stretch.shape[0]]
         return LowRankMetric(scale, directions[:, kept], stretch[kept])
 
-    def sample_momentum(self, key: Key) -> Array:
-        """Draw from the normal distribution with the mass matrix as covariance."""
-        noise = jax.random.normal(key, self.scale.shape, self.scale.dtype)
+    def momentum(self, noise: Array) -> Array:
+        """Turn standard normal numbers into a draw whose covariance is the mass matrix."""
         return self._stretch(noise, self.stretch**-0.5) / self.scale
 
     def velocity(self, momentum: Array) -> Array:
@@ -192,9 +190,9 @@ class CustomMetric(Pytree):
         """Give the metric of an inverse mass in factors; see ``LowRankMetric``."""
         return CustomMetric(self.base.with_directions(scale, directions, stretch), self.kinetic_fn)
 
-    def sample_momentum(self, key: Key) -> Array:
-        """Draw from the normal distribution with the mass matrix as covariance."""
-        return self.base.sample_momentum(key)
+    def momentum(self, noise: Array) -> Array:
+        """Turn standard normal numbers into a draw whose covariance is the mass matrix."""
+        return self.base.momentum(noise)
 
     def velocity(self, momentum: Array) -> Array:
         """Give the change of the position per unit of time."""

@@ -3,10 +3,10 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax import lax, random
+from jax import lax
 
 from pyrox._pytree import Pytree, static
-from pyrox.samplers.counter import seed_of, uniform
+from pyrox.samplers.counter import noise_and_seed, uniform
 from pyrox.samplers.kernel import Info, State, ValueAndGrad
 from pyrox.samplers.metrics import Metric
 from pyrox.typing import Array, Key
@@ -103,10 +103,9 @@ class NUTSKernel(Pytree):
         """Make one transition; from a state of unknown log-density, evaluate it there instead."""
         fresh = jnp.isnan(state.log_density)
         step_size = jnp.where(fresh, 0.0, self.step_size)
-        key_momentum, key_choices = random.split(key)
-        start = self._start(key_momentum, state)
+        noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype)
+        start = self._start(self.metric.momentum(noise), state)
         energy = self.metric.kinetic_energy(start.left.momentum) - state.log_density
-        seed = seed_of(key_choices)
 
         def grow(sub: Subtree, dt: Array) -> Subtree:
             edge = self._leapfrog(sub.edge, dt, value_and_grad)
@@ -145,9 +144,8 @@ class NUTSKernel(Pytree):
         )
         return new, info
 
-    def _start(self, key: Key, state: State) -> Trajectory:
+    def _start(self, p: Array, state: State) -> Trajectory:
         q, log_density, g = state
-        p = self.metric.sample_momentum(key)
         point, zero, no = Point(q, p, log_density, g), jnp.zeros_like(log_density), jnp.zeros((), bool)
         blank = jnp.zeros((self.max_doublings + 1, *q.shape), q.dtype)
         return Trajectory(

@@ -6,17 +6,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pyrox.samplers.counter import seed_of, uniform
+from pyrox.samplers.counter import noise_and_seed, uniform
 
 # Chance that this module raises one false alarm.
 LEVEL = 1e-4
 TESTS = 40
 
 
+def keys_in_a_row(number, dim=3, dtype=jnp.float64):
+    words = jnp.stack([jnp.full(number, 5), 8 + jnp.arange(number)], axis=1).astype(jnp.uint32)
+    keys = jax.random.wrap_key_data(words)
+    return jax.vmap(lambda key: noise_and_seed(key, dim, dtype))(keys)
+
+
 @pytest.fixture(scope="module")
 def numbers():
-    """Streams of 256 numbers of 2000 seeds: ``(seed, counter)``."""
-    seeds = jax.vmap(seed_of)(jax.random.split(jax.random.key(1), 2000))
+    """Streams of 256 numbers of 2000 seeds, of keys next to each other: ``(seed, counter)``."""
+    seeds = keys_in_a_row(2000)[1]
     counters = jnp.concatenate([jnp.arange(240), -jnp.arange(1, 17)])
     return np.asarray(jax.vmap(lambda seed: uniform(seed, counters, jnp.float64))(seeds))
 
@@ -47,6 +53,17 @@ def test_streams_of_seeds_a_bit_apart_are_independent():
         two = np.asarray(uniform(jnp.array(other, jnp.uint32), counters, jnp.float64))
         table, _, _ = np.histogram2d(one, two, bins=8, range=[[0, 1], [0, 1]])
         assert stats.chi2_contingency(table).pvalue > LEVEL / TESTS
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])
+def test_noise_is_normal_and_independent_of_its_neighbours(dtype):
+    noise = np.asarray(keys_in_a_row(20_000, dtype=dtype)[0])
+    assert noise.dtype == dtype
+    assert np.all(np.isfinite(noise))
+    for x in (noise[:, 0], noise[:, 2], noise.ravel()):
+        assert stats.kstest(x, "norm").pvalue > LEVEL / TESTS
+    for x, y in ((noise[1:, 0], noise[:-1, 0]), (noise[:, 0], noise[:, 1]), (noise[1:, 0] ** 2, noise[:-1, 1] ** 2)):
+        assert stats.pearsonr(x, y).pvalue > LEVEL / TESTS
 
 
 def test_single_precision_has_them_too():

@@ -72,7 +72,7 @@ def test_the_integrator_is_reversible_and_keeps_energy():
     for step_size in (0.1, 0.05):
         nuts = NUTSKernel(jnp.array(step_size), DiagonalMetric(jnp.ones(3)))
         state, _ = nuts.step(jax.random.key(0), kernel.init(jnp.array([1.0, 1.0, 1.0])), value_and_grad, jnp.int32(1))
-        start = nuts._start(jax.random.key(1), state).left
+        start = nuts._start(jax.random.normal(jax.random.key(1), (3,)), state).left
         steps = round(1 / step_size)
 
         def travel(point, dt, steps=steps, nuts=nuts):
