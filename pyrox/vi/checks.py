@@ -30,9 +30,11 @@ def find_params(
 ) -> tuple[dict[str, Any], dict[str, Transform], Trace, Trace]:
     """Run guide and model once: give unconstrained parameters and their transforms by name, and both records."""
     key_guide, key_model = jax.random.split(key)
-    drawn = trace(_AsArrays(seed(guide, key_guide))).get_trace(*args, **kwargs)
+    with _AsArrays():
+        drawn = trace(seed(guide, key_guide)).get_trace(*args, **kwargs)
     try:
-        seen = trace(replay(_AsArrays(seed(model, key_model)), drawn)).get_trace(*args, **kwargs)
+        with _AsArrays():
+            seen = trace(replay(seed(model, key_model), drawn)).get_trace(*args, **kwargs)
     except ShapeError as error:
         raise ShapeError(f"model and guide do not fit: {error}") from None
     params, transforms = {}, {}

@@ -300,7 +300,17 @@ class SM3(Optimizer):
     def __init__(self, step_size: StepSize, momentum: float = 0.9) -> None:
         import optax
 
-        Optimizer.__init__(self, optax.sm3(step_size, momentum=momentum))
+        inner = optax.sm3(step_size, momentum=momentum)
+
+        def widen(tree: Tree) -> Tree:  # the rule knows no plain numbers
+            return jax.tree.map(jnp.atleast_1d, tree)
+
+        def update(g: Tree, state: Any, params: Tree = None) -> tuple[Tree, Any]:
+            updates, state = inner.update(widen(g), state, widen(params))
+            return jax.tree.map(lambda u, x: u.reshape(jnp.shape(x)), updates, g), state
+
+        rule = optax.GradientTransformation(lambda params: inner.init(widen(params)), update)
+        Optimizer.__init__(self, rule)
 
 
 def _running_size(gamma: float, eps: float) -> Any:
