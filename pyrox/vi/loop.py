@@ -225,7 +225,7 @@ class FitJob:
         self.converged, self.exhausted = False, False
         self.failure: Failure | None = None
         self.best: tuple[float, int, Tree, Position] | None = None  # mean loss, step, parameters, position
-        self._guarded, self._phase, self._phase_began = False, 0, 0
+        self._guarded, self._phase, self._phase_began, self._lowest = False, 0, 0, np.inf
         self._plateau, self._sum, self._block_began = Plateau(loop.block), None, 0
 
     @property
@@ -287,9 +287,12 @@ class FitJob:
             params = self._loop.optim.get_params(self.position.optim)
         else:
             params = jax.tree.map(lambda x: np.asarray(x) / count, self._sum)
-        # At a new step size the last block counts, not one that noise favoured.
-        if self.best is None or mean < self.best[0]:
+        # The latest block counts where noise may have favoured an earlier one.
+        finite = block[np.isfinite(block)]
+        error = np.sqrt(np.mean(np.diff(finite) ** 2) / 2 / finite.size) if finite.size > 1 else 0.0
+        if self.best is None or mean <= self._lowest + 2 * error:
             self.best = mean, self.steps, params, self.position
+        self._lowest = min(self._lowest, mean)
         self._sum, self._block_began = None, self.steps
         if self._rates and self._plateau.test(self.losses[self._phase_began : self.steps]):
             self._plateau.restart()

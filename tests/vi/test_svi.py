@@ -163,9 +163,9 @@ def test_batches_from_an_iterable(kind):
     parts = [(x[i : i + 64], y[i : i + 64]) for i in range(0, 1000, 64)]  # the last one is shorter
     batches = parts if kind is tuple else [{"x": a, "y": b} for a, b in parts]
     guide = AutoDiagonalNormal(rows_model)
-    svi = SVI(rows_model, guide, optim.Adam(lambda i: 0.02 * 0.997**i), AutoContinuousELBO())
-    result = run(svi, 1500, batches=batches)
-    assert len(result.losses) == 1500
+    svi = SVI(rows_model, guide, optim.Adam(lambda i: 0.03 * 0.999**i), AutoContinuousELBO())
+    result = run(svi, 4000, batches=batches)
+    assert len(result.losses) == 4000
     exact = np.linalg.inv(x.T @ x / 0.25 + np.eye(2))
     np.testing.assert_allclose(guide.median(result.params)["beta"], exact @ x.T @ y / 0.25, atol=0.05)
     # The plate scales every batch to the whole: the spread is that of a thousand rows, not of 64.
