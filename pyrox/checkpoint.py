@@ -12,13 +12,15 @@ from pyrox.samplers.run import name_stats
 from pyrox.samplers.saved import to_arrays, unstack
 from pyrox.store import Store
 
-# Draws count on disk after about so many seconds, or later where writing them would take more of the time than this.
+# Draws count on disk after about so many seconds; where writing them would take more than this share of the time,
+# later, but not later than so.
 COMMIT_SECONDS = 2.0
 _MAX_SHARE = 0.05
+_MAX_SECONDS = 30.0
 
-# Numbers of one file, and most draws in it.
-_FILE_NUMBERS = 2**17
-_FILE_DRAWS = 4096
+# Most numbers of one file, and most draws in it.
+_FILE_NUMBERS = 2**18
+_FILE_DRAWS = 2**15
 
 Turn = Callable[[np.ndarray, int], Mapping[str, Mapping[str, np.ndarray]]]
 
@@ -123,7 +125,7 @@ class ChainStream:
             self.flush()
             self._checkpoint.commit()
             took = time.monotonic() - began
-            self._due = time.monotonic() + max(COMMIT_SECONDS, took / _MAX_SHARE)
+            self._due = time.monotonic() + min(max(COMMIT_SECONDS, took / _MAX_SHARE), _MAX_SECONDS)
 
     def _write(self) -> None:
         for rows in filter(None, (self._warmup, self._draws)):

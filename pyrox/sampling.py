@@ -324,7 +324,8 @@ class SamplingRun:
         if not self.complete:
             kept = datasets["posterior"].sizes["draw"] if "posterior" in datasets else 0
             wanted = self.task.settings.draws
-            found.append(f"Sampling was interrupted: {kept} of {wanted} draws of each chain are kept.")
+            way = "" if self.store is None else f" px.resume({str(self.store)!r}) goes on from there."
+            found.append(f"Sampling was interrupted: {kept} of {wanted} draws of each chain are kept.{way}")
         if self.task.checks and not self.interrupts.count:
             stats = {name: x.values for name, x in datasets["sample_stats"].data_vars.items()}
             found += diagnostics.check_convergence(

@@ -12,6 +12,7 @@ import shutil
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +29,7 @@ except ImportError:  # Windows
 
 _RECORD = "pyrox"
 _FORMAT = 1
+_SYNCS = 16
 
 
 def require_zarr() -> None:
@@ -221,10 +223,14 @@ class Store:
 
     def sync(self, files: Iterable[Path]) -> None:
         """Wait until files are on the disk itself, so that they outlive a loss of power."""
+        files = list(files)
         with self._writing():
-            for path in files:
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
+            try:
+                with ThreadPoolExecutor(_SYNCS) as pool:  # a disk takes many together nearly as fast as one
+                    list(pool.map(_sync, files))
+            except RuntimeError:  # no more threads: the interpreter is about to end
+                for file in files:
+                    _sync(file)
 
     def commit(self, lengths: Mapping[str, int], states: Mapping[str, np.ndarray], attrs: Mapping[str, Any]) -> None:
         """Let what was written count.
@@ -325,6 +331,11 @@ def _grows(node: Mapping[str, Any]) -> bool:
 
 def _chunk(node: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(node["chunk_grid"]["configuration"]["chunk_shape"])
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _write_json(file: Path, content: Any, *, sync: bool = False) -> None:

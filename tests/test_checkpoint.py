@@ -129,7 +129,7 @@ def test_labels_of_every_kind_survive(folder, labels):
 def test_the_store_can_be_read_while_it_grows(schools, folder):
     run = px.sample(10**7, tune=200, chains=2, model=schools, checkpoint=folder, blocking=False, **QUIET)
     lengths = []
-    while len(set(lengths)) < 4:
+    while len(set(lengths)) < 3:
         assert run.progress.status in ("compiling", "running")
         if folder.exists():
             tree = open_tree(folder)
@@ -332,15 +332,17 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_ends_the_run_and_loses_no_committed_draw(schools, small_disk, monkeypatch):
     folder = small_disk / "run.zarr"
-    monkeypatch.setattr(checkpoint, "_FILE_DRAWS", 256)
-    monkeypatch.setattr(checkpoint, "_MAX_SHARE", np.inf)  # commit after every chunk
-    monkeypatch.setattr(runner, "CHUNK_SECONDS", 1e-3)
-    expected = px.sample(4000, tune=200, chains=2, model=schools, **QUIET)
-    with pytest.raises(px.SamplingError, match=r"run\.zarr' could not be written: No space left.*px\.resume\("):
-        px.sample(4000, tune=200, chains=2, model=schools, checkpoint=folder, **QUIET)
+    settings = {"draws": 2000, "tune": 200, "chains": 2, **QUIET}
+    expected = px.sample(model=schools, **settings)
+    with monkeypatch.context() as inside:
+        inside.setattr(checkpoint, "_FILE_DRAWS", 256)
+        inside.setattr(checkpoint, "_MAX_SHARE", np.inf)  # commit after every chunk
+        inside.setattr(runner, "CHUNK_SECONDS", 2e-3)
+        with pytest.raises(px.SamplingError, match=r"run\.zarr' could not be written: No space left.*px\.resume\("):
+            px.sample(model=schools, checkpoint=folder, **settings)
     tree = open_tree(folder)
     kept = tree["posterior"].sizes["draw"]
-    assert 0 < kept < 4000
+    assert 0 < kept < 2000
     np.testing.assert_array_equal(tree["posterior"]["theta"].values, expected["posterior"]["theta"].values[:, :kept])
     with pytest.raises(px.SamplingError, match="No space left"):  # still full
         px.resume(folder, model=schools, quiet=True)
@@ -390,6 +392,7 @@ def test_ctrl_c_leaves_a_run_to_go_on_with(schools, folder):
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert "Sampling was interrupted" in errors
+    assert f"px.resume('{folder}') goes on from there" in errors
     kept = int(out)
     assert open_tree(folder)["posterior"].sizes["draw"] == kept
     found = px.resume(folder, draws=kept + 100, model=schools, quiet=True)
