@@ -417,7 +417,12 @@ SERIES = [
     ),
 ]
 CUT = [
-    Case("TruncatedNormal", lambda: dist.TruncatedNormal(0.5, 1.0, 2.0), stats.truncnorm(-0.25, np.inf, 1.0, 2.0)),
+    Case(
+        "TruncatedNormal",
+        lambda: dist.TruncatedNormal(0.5, 1.0, 2.0),
+        stats.truncnorm(-0.25, np.inf, 1.0, 2.0),
+        skip=("entropy",),  # SciPy multiplies an infinite bound by zero
+    ),
     Case(
         "TruncatedNormal both sides",
         lambda: dist.TruncatedNormal(0.5, 1.0, 2.0, high=4.0),
@@ -427,7 +432,7 @@ CUT = [
         "TruncatedNormal far out",
         lambda: dist.TruncatedNormal(10.0, 0.0, 1.0),
         stats.truncnorm(10.0, np.inf),
-        skip=("var", "mean", "ppf", "cdf"),
+        skip=("var", "mean", "ppf", "cdf", "entropy"),
     ),
     Case(
         "TruncatedCauchy",

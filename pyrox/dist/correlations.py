@@ -11,7 +11,7 @@ from pyrox.dist import constraints
 from pyrox.dist.combinators import Derived, TransformedDistribution
 from pyrox.dist.distribution import Distribution, option, param, part
 from pyrox.dist.linear import half_log_det, solve_lower, transpose
-from pyrox.dist.special import HALF_LOG_2PI, LOG_2, LOG_PI, gammaln
+from pyrox.dist.special import HALF_LOG_2PI, LOG_2, LOG_PI, digamma, gammaln
 from pyrox.dist.transforms import CorrCholeskyTransform, InvCholeskyTransform
 from pyrox.errors import ShapeError
 from pyrox.typing import Array, ArrayLike, Key, Shape
@@ -284,6 +284,13 @@ class Wishart(Distribution):
         diagonal = jnp.diagonal(self.scale_matrix, axis1=-2, axis2=-1)
         crossed = diagonal[..., :, None] * diagonal[..., None, :]
         return self.concentration[..., None, None] * (self.scale_matrix**2 + crossed)
+
+    def _entropy(self) -> Array:
+        order, half = self.event_shape[0], 0.5 * self.concentration
+        digammas = jnp.sum(digamma(half[..., None] - 0.5 * jnp.arange(order)), axis=-1)
+        log_det = half_log_det(jnp.linalg.cholesky(self.scale_matrix))
+        constant = (order + 1) * (log_det + 0.5 * order * LOG_2) + multigammaln(half, order)
+        return constant - (half - 0.5 * (order + 1)) * digammas + order * half
 
 
 class MatrixNormal(Distribution):

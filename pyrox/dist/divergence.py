@@ -6,18 +6,26 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from pyrox.dist.combinators import Expanded, Independent
-from pyrox.dist.counts import Geometric, Poisson
+from pyrox.dist.combinators import Derived, Expanded, Independent
+from pyrox.dist.counts import Geometric, GeometricTrials, Poisson
 from pyrox.dist.custom import Delta
-from pyrox.dist.discrete import BernoulliLogits, BernoulliProbs, BinomialProbs, CategoricalLogits, CategoricalProbs
+from pyrox.dist.discrete import (
+    BernoulliLogits,
+    BernoulliProbs,
+    BinomialLogits,
+    BinomialProbs,
+    CategoricalLogits,
+    CategoricalProbs,
+)
 from pyrox.dist.distribution import Distribution
 from pyrox.dist.interval import Beta, Uniform
 from pyrox.dist.linear import half_log_det, solve_lower, transpose
 from pyrox.dist.multivariate import Dirichlet, MultivariateNormal
 from pyrox.dist.positive import Exponential, Gamma, HalfNormal, InverseGamma, LogNormal
 from pyrox.dist.real import Cauchy, Gumbel, Laplace, Normal
-from pyrox.dist.special import EULER_GAMMA, betaln, digamma, gammaln, softplus
+from pyrox.dist.special import EULER_GAMMA, betaln, digamma, gammaln, softplus, times_log1p
 from pyrox.dist.transforms import sum_rightmost
+from pyrox.errors import ShapeError
 from pyrox.typing import Array, Key
 
 _FORMULAS: dict[tuple[type, type], Callable[..., Array]] = {}
@@ -39,6 +47,11 @@ def _formula(p: type, q: type) -> Callable[..., Array] | None:
             if (above, beside) in _FORMULAS:
                 return _FORMULAS[above, beside]
     return None
+
+
+def _meaning(d: Distribution) -> Distribution:
+    """Give what a distribution stands for, where its density is wholly that of another."""
+    return d.meaning if isinstance(d, Derived) and type(d)._log_prob is Derived._log_prob else d
 
 
 def kl_divergence(p: Distribution, q: Distribution, key: Key | None = None, num_samples: int = 10_000) -> Array:
@@ -70,6 +83,8 @@ def kl_divergence(p: Distribution, q: Distribution, key: Key | None = None, num_
     ------
     NotImplementedError
         If no closed form is registered and no key was given.
+    ShapeError
+        If draws of the two have different shapes, or count different numbers of categories.
 
     Examples
     --------
@@ -81,9 +96,13 @@ def kl_divergence(p: Distribution, q: Distribution, key: Key | None = None, num_
         shape = jnp.broadcast_shapes(p.batch_shape, q.batch_shape)
         p, q = (d.base_dist if isinstance(d, Expanded) else d for d in (p, q))
         return jnp.broadcast_to(kl_divergence(p, q, key, num_samples), shape)
-    formula = _formula(type(p), type(q))
-    if formula is not None:
-        return formula(p, q)
+    if p.event_shape != q.event_shape:
+        told = f"{type(p).__name__} draws shape {p.event_shape}, {type(q).__name__} {q.event_shape}"
+        raise ShapeError(f"divergence between distributions of different events: {told}")
+    for one, other in ((p, q), (_meaning(p), _meaning(q))):
+        formula = _formula(type(one), type(other))
+        if formula is not None:
+            return formula(one, other)
     pair = f"{type(p).__name__} and {type(q).__name__}"
     if key is None:
         raise NotImplementedError(f"no closed divergence between {pair}: give a key for a Monte Carlo estimate")
@@ -190,18 +209,35 @@ def _(p: Delta, q: Distribution) -> Array:
 
 @register_kl(BinomialProbs, BinomialProbs)
 def _(p: BinomialProbs, q: BinomialProbs) -> Array:
-    one = _relative(p.probs, q.probs) + _relative(1 - p.probs, 1 - q.probs)
+    return _of_trials(p, q, _relative(p.probs, q.probs) + _relative(1 - p.probs, 1 - q.probs))
+
+
+@register_kl(BinomialLogits, BinomialLogits)
+def _(p: BinomialLogits, q: BinomialLogits) -> Array:
+    return _of_trials(p, q, kl_divergence(BernoulliLogits(p.logits), BernoulliLogits(q.logits)))
+
+
+def _of_trials(p: BinomialProbs, q: BinomialProbs, one: Array) -> Array:
+    """Give the divergence of all trials from that of one."""
     unequal = jnp.where(p.total_count > q.total_count, jnp.inf, jnp.nan)  # unreachable values, or no closed form
     return jnp.where(p.total_count == q.total_count, p.total_count * one, unequal)
 
 
+def _require_same_categories(p: CategoricalProbs, q: CategoricalProbs) -> None:
+    counts = [d.probs.shape[-1] for d in (p, q)]
+    if counts[0] != counts[1]:
+        raise ShapeError(f"divergence between {counts[0]} and {counts[1]} categories: both need the same")
+
+
 @register_kl(CategoricalProbs, CategoricalProbs)
 def _(p: CategoricalProbs, q: CategoricalProbs) -> Array:
+    _require_same_categories(p, q)
     return jnp.sum(_relative(p.probs, q.probs), axis=-1)
 
 
 @register_kl(CategoricalLogits, CategoricalLogits)
 def _(p: CategoricalLogits, q: CategoricalLogits) -> Array:
+    _require_same_categories(p, q)
     apart = jax.nn.log_softmax(p.logits) - jax.nn.log_softmax(q.logits)
     return jnp.sum(p.probs * apart, axis=-1)
 
@@ -212,8 +248,22 @@ def _(p: Poisson, q: Poisson) -> Array:
 
 
 @register_kl(Geometric, Geometric)
+@register_kl(GeometricTrials, GeometricTrials)
 def _(p: Geometric, q: Geometric) -> Array:
-    return jnp.log(p.probs / q.probs) + (1 - p.probs) / p.probs * (jnp.log1p(-p.probs) - jnp.log1p(-q.probs))
+    failures = (1 - p.probs) / p.probs
+    return jnp.log(p.probs / q.probs) + times_log1p(failures, -p.probs) - times_log1p(failures, -q.probs)
+
+
+@register_kl(Geometric, GeometricTrials)
+def _(p: Geometric, q: GeometricTrials) -> Array:
+    # Zero failures are no number of trials.
+    return jnp.full(jnp.broadcast_shapes(p.batch_shape, q.batch_shape), jnp.inf)
+
+
+@register_kl(GeometricTrials, Geometric)
+def _(p: GeometricTrials, q: Geometric) -> Array:
+    # A number of trials read as one of failures: one failure more.
+    return kl_divergence(Geometric(p.probs), Geometric(q.probs)) - jnp.log1p(-q.probs)
 
 
 @register_kl(MultivariateNormal, MultivariateNormal)

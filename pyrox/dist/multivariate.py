@@ -324,6 +324,12 @@ class MultivariateStudentT(Distribution):
         factor = jnp.where(self.df > 2, above / (above - 2), jnp.where(self.df > 1, jnp.inf, jnp.nan))
         return factor[..., None] * jnp.sum(self.scale_tril**2, axis=-1)
 
+    def _entropy(self) -> Array:
+        order, half = self.event_shape[0], 0.5 * self.df
+        end = half + 0.5 * order
+        constant = 0.5 * order * jnp.log(jnp.pi * self.df) - log_gamma_ratio(half, 0.5 * order)
+        return constant + half_log_det(self.scale_tril) + end * (digamma(end) - digamma(half))
+
 
 class StickBreakingWeights(Distribution):
     r"""Shares of a stick broken K times, each time at a Beta(1, :math:`\alpha`) fraction of what is left.

@@ -171,16 +171,22 @@ class CAR(Distribution):
         apart = value - self.loc
         lagged = jnp.einsum("...ij,...j->...i", self.adjacency, apart)
         distance = jnp.sum(apart * (self._degree * apart - self.correlation[..., None] * lagged), axis=-1)
-        order = self.event_shape[0]
+        return 0.5 * self._log_det - 0.5 * self.precision * distance - self.event_shape[0] * HALF_LOG_2PI
+
+    @property
+    def _log_det(self) -> Array:
+        """Log-determinant of the precision matrix."""
         coupled = jnp.sum(jnp.log1p(-self.correlation[..., None] * self.spectrum), axis=-1)
-        log_det = order * jnp.log(self.precision) + jnp.sum(jnp.log(self._degree), axis=-1) + coupled
-        return 0.5 * log_det - 0.5 * self.precision * distance - order * HALF_LOG_2PI
+        return self.event_shape[0] * jnp.log(self.precision) + jnp.sum(jnp.log(self._degree), axis=-1) + coupled
 
     def _mean(self) -> Array:
         return self.loc
 
     def _variance(self) -> Array:
         return jnp.diagonal(jnp.linalg.inv(self.precision_matrix), axis1=-2, axis2=-1)
+
+    def _entropy(self) -> Array:
+        return self.event_shape[0] * (HALF_LOG_2PI + 0.5) - 0.5 * self._log_det
 
 
 class ICAR(Distribution):

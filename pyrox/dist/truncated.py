@@ -9,7 +9,7 @@ from pyrox.dist.combinators import Derived
 from pyrox.dist.constraints import Constraint
 from pyrox.dist.distribution import Distribution, param, part, quantile
 from pyrox.dist.real import Cauchy, Normal, Symmetric
-from pyrox.dist.special import log_subtract
+from pyrox.dist.special import HALF_LOG_2PI, log_subtract
 from pyrox.errors import ShapeError
 from pyrox.typing import Array, ArrayLike, Key, Shape
 
@@ -273,8 +273,12 @@ class TruncatedNormal(Derived):
         if bound is None:
             return jnp.zeros(()), jnp.zeros(())
         z = (bound - self.loc) / self.scale
-        mass = log_between(Normal(self.loc, self.scale), self.low, self.high)
-        return z, jnp.exp(Normal()._log_prob(z) - mass)
+        density = jnp.exp(Normal()._log_prob(z) - self._log_mass)
+        return jnp.where(jnp.isfinite(z), z, 0.0), density  # an infinite bound is none: zero times its density
+
+    @property
+    def _log_mass(self) -> Array:
+        return log_between(Normal(self.loc, self.scale), self.low, self.high)
 
     def _mean(self) -> Array:
         return self.loc + self.scale * (self._end(self.low)[1] - self._end(self.high)[1])
@@ -282,6 +286,10 @@ class TruncatedNormal(Derived):
     def _variance(self) -> Array:
         (a, at_low), (b, at_high) = self._end(self.low), self._end(self.high)
         return self.scale**2 * (1 + a * at_low - b * at_high - (at_low - at_high) ** 2)
+
+    def _entropy(self) -> Array:
+        (a, at_low), (b, at_high) = self._end(self.low), self._end(self.high)
+        return self._log_mass + HALF_LOG_2PI + jnp.log(self.scale) + 0.5 * (1 + a * at_low - b * at_high)
 
 
 class TruncatedCauchy(Derived):

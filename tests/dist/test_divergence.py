@@ -7,6 +7,7 @@ import pytest
 from scipy import integrate
 
 from pyrox import dist
+from pyrox.errors import ShapeError
 
 COVARIANCES = np.array([[[2.0, 0.6], [0.6, 1.0]], [[1.0, -0.2], [-0.2, 3.0]]])
 CONTINUOUS = [
@@ -21,6 +22,8 @@ CONTINUOUS = [
     (dist.InverseGamma(4.0, 3.0), dist.InverseGamma(3.0, 1.0), 1e-3, 3000),
     (dist.Beta(2.0, 3.0), dist.Beta(1.5, 1.0), 1e-12, 1 - 1e-12),
     (dist.Uniform(0.0, 1.0), dist.Uniform(-1.0, 2.0), 0, 1),
+    (dist.Chi2(3.0), dist.Chi2(5.0), 1e-12, 80),
+    (dist.Chi2(3.0), dist.Gamma(2.0, 1.0), 1e-12, 80),
 ]
 DISCRETE = [
     (dist.BernoulliProbs(0.3), dist.BernoulliLogits(1.0), 2),
@@ -29,6 +32,11 @@ DISCRETE = [
     (dist.CategoricalLogits([0.2, 0.8]), dist.CategoricalLogits([0.6, 0.4]), 2),
     (dist.Poisson(2.0), dist.Poisson(3.0), 60),
     (dist.Geometric(0.4), dist.Geometric(0.2), 200),
+    (dist.GeometricTrials(0.4), dist.GeometricTrials(0.2), 200),
+    (dist.GeometricTrials(0.4), dist.Geometric(0.2), 200),
+    (dist.BinomialLogits(0.3, 6), dist.BinomialLogits(-1.0, 6), 7),
+    (dist.BinomialLogits(0.3, 6), dist.BinomialProbs(0.6, 6), 7),
+    (dist.OrderedLogistic(0.3, [-1.0, 1.0]), dist.OrderedProbit(0.0, [-0.5, 1.0]), 3),
 ]
 
 
@@ -42,6 +50,7 @@ def test_integral(p, q, low, high):
 @pytest.mark.parametrize(("p", "q", "count"), DISCRETE, ids=lambda v: type(v).__name__)
 def test_sum(p, q, count):
     x = jnp.arange(count)
+    x = x[p.support(x)]
     truth = jnp.sum(jnp.exp(p.log_prob(x)) * (p.log_prob(x) - q.log_prob(x)))
     np.testing.assert_allclose(dist.kl_divergence(p, q), truth, rtol=1e-8)
 
@@ -58,6 +67,33 @@ def test_closed_form_lies_within_the_estimate(p, q):
     draws = p.sample(jax.random.key(3), (40_000,))
     ratio = np.asarray(p.log_prob(draws) - q.log_prob(draws))
     assert abs(dist.kl_divergence(p, q) - ratio.mean()) < 5.5 * ratio.std() / len(ratio) ** 0.5
+
+
+def test_values_that_the_other_cannot_give():
+    beyond = dist.kl_divergence(dist.Geometric([0.3, 0.4]), dist.GeometricTrials(0.3))
+    np.testing.assert_array_equal(beyond, [np.inf, np.inf])
+    assert dist.kl_divergence(dist.Uniform(0.0, 2.0), dist.Uniform(0.0, 1.0)) == np.inf
+    assert dist.kl_divergence(dist.Geometric(0.5), dist.Geometric(1.0)) == np.inf
+    assert dist.kl_divergence(dist.Geometric(1.0), dist.Geometric(1.0)) == 0.0
+    pairs = [
+        (dist.HalfNormal(1.0), dist.Normal(0.0, 1.0)),
+        (dist.TruncatedNormal(0.0), dist.TruncatedNormal(1.0)),
+        (dist.Pareto(1.0, 2.0), dist.Pareto(2.0, 2.0)),
+        (dist.Normal(0.0, 1.0).mask(False), dist.Normal(1.0, 1.0)),
+    ]
+    for p, q in pairs:
+        with pytest.raises(NotImplementedError, match="no closed divergence"):
+            dist.kl_divergence(p, q)
+    with pytest.raises(ShapeError, match="2 and 3 categories"):
+        dist.kl_divergence(dist.CategoricalProbs([0.5, 0.5]), dist.CategoricalProbs([0.2, 0.3, 0.5]))
+    with pytest.raises(ShapeError, match=r"Dirichlet draws shape \(2,\), Dirichlet \(3,\)"):
+        dist.kl_divergence(dist.Dirichlet(jnp.ones(2)), dist.Dirichlet(jnp.ones(3)))
+
+
+def test_log_odds_that_round_to_certainty():
+    p, q = dist.BinomialLogits(45.0, 3), dist.BinomialLogits(40.0, 3)
+    tail = np.exp(-45.0), np.exp(-40.0)
+    np.testing.assert_allclose(dist.kl_divergence(p, q), 3 * (tail[1] - tail[0] - 5 * tail[0]), rtol=1e-6, atol=1e-30)
 
 
 def test_independent_sums():

@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special
+from scipy import integrate, special
 
 from pyrox import dist
 from pyrox.dist import constraints, transforms
 from pyrox.dist.special import betainc
 from pyrox.errors import ShapeError, SupportError
+from tests.checks import assert_mean
 
 # One-parameter families of numbers, to be cut at bounds; 0.7 is a sensible parameter of each.
 CUT = {
@@ -214,6 +215,37 @@ MISFITS = {
 def test_lengths_that_do_not_go_together(name):
     with pytest.raises(ShapeError, match=rf"{name}: lengths of parameters do not fit together: .* \d, .* \d"):
         MISFITS[name]()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "reach"),
+    [(0.5, None, (0.5, 40.0)), (None, -2.0, (-40.0, -2.0)), (40.0, None, (40.0, 43.0)), (-np.inf, np.inf, (-40, 40))],
+)
+def test_entropy_of_what_a_bound_leaves(low, high, reach):
+    d = dist.TruncatedNormal(jnp.asarray(low) if low == -np.inf else low, 0.3, 2.0 if low != 40.0 else 1.0, high)
+    log_prob = jax.jit(lambda x: d.log_prob(x))
+    surprise = integrate.quad(lambda x: -float(log_prob(x) * jnp.exp(log_prob(x))), *reach, epsabs=1e-12, limit=200)[0]
+    np.testing.assert_allclose(d.entropy(), surprise, rtol=1e-8, atol=1e-10)
+    assert np.all(np.isfinite(d.variance))
+
+
+ENTROPIES = {
+    "MultivariateStudentT": lambda v: dist.MultivariateStudentT(v, jnp.zeros(2), jnp.eye(2) * v[..., None, None]),
+    "CAR": lambda v: dist.CAR(jnp.zeros(3), 1.0 - np.eye(3), v / 9, v),
+    "Wishart": lambda v: dist.Wishart(v, jnp.eye(2) * v[..., None, None]),
+    "TruncatedNormal": lambda v: dist.TruncatedNormal(v - 2, 0.0, v),
+    "Chi2": lambda v: dist.Chi2(v),
+}
+
+
+@pytest.mark.parametrize("name", ENTROPIES)
+def test_entropies_of_batches_are_those_of_draws(name):
+    v = jnp.array([3.0, 5.5])
+    d = ENTROPIES[name](v)
+    entropy = d.entropy()
+    assert entropy.shape == (2,)
+    np.testing.assert_allclose(entropy, jnp.stack([ENTROPIES[name](u).entropy() for u in v]), rtol=1e-12)
+    assert_mean(-d.log_prob(d.sample(jax.random.key(2), (20_000,))), entropy)
 
 
 def test_infinite_bounds_are_no_bounds():
