@@ -35,11 +35,17 @@ class Target:
         self._programs: dict[tuple, ChainProgram] = {}
         self._known: Any = None
         self._maps: dict[str, PositionMap] = {}
+        self._data: Tree = None
+        self._read_from: list[np.ndarray] = []
 
     @property
     def data(self) -> Tree:
-        """The present data, on the device."""
-        return jax.tree.map(jnp.asarray, self.density.current_data())
+        """The present data, on the device; read again when ``set_data`` has replaced an array."""
+        present = [data.value for data in self._model.data_vars] if self._model is not None else []
+        if self._data is None or any(a is not b for a, b in zip(present, self._read_from, strict=True)):
+            self._data = jax.tree.map(jnp.asarray, self.density.current_data())
+            self._read_from = present
+        return self._data
 
     @property
     def dims(self) -> Mapping[str, Sequence[str] | None]:
