@@ -405,7 +405,7 @@ def new_chains(key: Key, initvals: list) -> Launch:
     """
 
     def launch(task: Task, program: ChainProgram) -> list[ChainState]:
-        keys = [jax.random.fold_in(key, i) for i in range(task.settings.chains)]
+        keys = [chain_run.fold_in(key, i) for i in range(task.settings.chains)]
 
         def propose(i: int, key: Key) -> Array:
             return task.target.density.initial_position(key, task.data, initvals=initvals[i])

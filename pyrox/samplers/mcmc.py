@@ -152,7 +152,7 @@ class MCMC:
     def _keys(self, rng_key: Key) -> list[Key]:
         key = as_typed_key(rng_key)
         if key.ndim == 0:
-            return [jax.random.fold_in(key, i) for i in range(self.num_chains)]
+            return [chain_run.fold_in(key, i) for i in range(self.num_chains)]
         if key.shape != (self.num_chains,):
             raise ModelError(f"rng_key holds {key.shape} keys for {self.num_chains} chains: give one, or one for each")
         return list(key)

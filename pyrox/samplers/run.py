@@ -14,6 +14,8 @@ from pyrox.typing import Array, Key, Tree
 
 _INTEGER = frozenset({"tree_depth", "n_steps"})
 _BOOLEAN = frozenset({"diverging", "reached_max_treedepth"})
+# Compiled: done step by step, folding takes longer than a short chunk of a chain.
+fold_in = jax.jit(jax.random.fold_in)
 _COLUMN = {name: i for i, name in enumerate(Info._fields)}
 # Progress is shown of so many iterations.
 _RECENT = 100
@@ -236,7 +238,7 @@ def find_starts(
     failing = list(range(len(keys)))
     for attempt in range(max_tries):
         for i in failing:
-            position = propose(i, jax.random.fold_in(keys[i], attempt + 1))
+            position = propose(i, fold_in(keys[i], attempt + 1))
             chains[i] = program.start(chain_key(keys[i]), position, num_warmup, target_accept)
         chains = program.evaluate(chains, data)
         failing = [i for i in failing if not _is_finite(chains[i])]
@@ -251,4 +253,4 @@ def _is_finite(chain: ChainState) -> bool:
 
 def chain_key(key: Key) -> np.ndarray:
     """Give the numbers from which a chain's own random numbers follow."""
-    return np.asarray(jax.random.key_data(jax.random.fold_in(key, 0)))
+    return np.asarray(jax.random.key_data(fold_in(key, 0)))
