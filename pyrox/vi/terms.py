@@ -11,6 +11,7 @@ from pyrox.dist.transforms import sum_rightmost
 from pyrox.errors import ModelError
 from pyrox.model.evaluate import site_log_density
 from pyrox.model.handlers import Message, Trace, replay, seed, substitute, trace
+from pyrox.model.sites import masked
 from pyrox.typing import Array, Key, Tree
 
 
@@ -62,10 +63,20 @@ def known_term(site: Message, *, inside: bool) -> Array:
     if isinstance(fn, Delta) and inside:
         total = jnp.sum(jnp.broadcast_to(fn.log_density, fn.batch_shape))
     else:
-        total = fn.log_prob_sum(value)
+        total = _without_wrappers(fn, value).log_prob_sum(value)
     if not inside:
         total = jnp.where(jnp.all(fn.support(value)), total, -jnp.inf)
     return total if site["scale"] is None else total * site["scale"]
+
+
+def _without_wrappers(fn: Distribution, value: Array) -> Distribution:
+    """Give what is inside a distribution whose sum over all elements is the same: families know short cuts."""
+    while isinstance(fn, Independent | Expanded):
+        inner = fn.base_dist
+        if jnp.shape(value) != (*inner.batch_shape, *inner.event_shape):
+            return fn
+        fn = inner
+    return fn
 
 
 def run_pair(
@@ -151,8 +162,7 @@ def _same_weight(one: Message, other: Message) -> bool:
 
 
 def _weigh(term: Array, site: Message) -> Array:
-    if site["mask"] is not None:
-        term = jnp.where(site["mask"], term, 0.0)
+    term = masked(site, term)
     return jnp.sum(term if site["scale"] is None else term * site["scale"])
 
 
