@@ -24,6 +24,7 @@ from pyrox.vi.flat import (
     Density,
     FlatFit,
     best_normals,
+    family_of,
     find_starts,
     place_of,
     run_paths,
@@ -218,8 +219,9 @@ def _fit_family(density: Density, ask: _Ask, method: str, show: _Show, interrupt
     quiet = _Show(show=False)
     paths = _descend(density, density.negative, ask, 1, _DESCENT_STEPS, quiet, interrupts)
     found = best_normals(density, paths, jax.random.fold_in(ask.key, 1))
-    place = place_of(found[0] if found else None, paths[0].trajectory()[0][0], method)
-    fitted = FlatFit(density, FAMILIES[method], place, ask.optim, ask.num_particles)
+    best = found[0] if found else None
+    place = place_of(best, paths[0].trajectory()[0][0], method)
+    fitted = FlatFit(density, family_of(best, method), place, ask.optim, ask.num_particles)
     job = fitted.job(jax.random.fold_in(ask.key, 2), ask.n, RATES if ask.early_stopping else ())
     progress = show.start(ask.n, f"Fitting {method}")
     try:

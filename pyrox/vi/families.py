@@ -56,7 +56,7 @@ def multivariate_normal(state: State, start: Array, *, init_scale: float = 0.1) 
 
 
 def low_rank_normal(
-    state: State, start: Array, *, init_scale: float = 0.1, rank: int | None = None
+    state: State, start: Array, *, init_scale: Any = 0.1, rank: int | None = None, directions: Any = None
 ) -> Distribution:
     r"""Give a normal distribution with covariance :math:`S (I + W W^T) S`: scales, and a few directions.
 
@@ -66,7 +66,8 @@ def low_rank_normal(
     loc = state("loc", start)
     scale = state("scale", jnp.full_like(start, init_scale), constraint=constraints.positive)
     # Not zero: there the derivative by the directions vanishes.
-    directions = state("cov_factor", lambda key: 0.01 * jax.random.normal(key, (start.size, rank), start.dtype))
+    some = lambda key: 0.01 * jax.random.normal(key, (start.size, rank), start.dtype)  # noqa: E731
+    directions = state("cov_factor", some if directions is None else directions)
     return LowRankMultivariateNormal(loc, scale[:, None] * directions, scale**2)
 
 

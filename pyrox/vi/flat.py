@@ -155,6 +155,19 @@ def place_of(found: Found | None, start: np.ndarray, method: str) -> Place:
     return Place(jnp.asarray(normal.mean), jnp.asarray(np.sqrt(normal.variance())))
 
 
+def family_of(found: Found | None, method: str) -> families.Family:
+    """Give the family of a method; low-rank normals start from the strongest correlations of an approximation."""
+    family = FAMILIES[method]
+    if method != "lowrank_advi" or found is None or found.normal.mean.size < 2:
+        return family
+    factor = found.normal.factor() / np.sqrt(found.normal.variance())[:, None]
+    values, vectors = np.linalg.eigh(factor @ factor.T)
+    rank = max(1, round(values.size**0.5))
+    rest = max(float(np.mean(values[:-rank])), 1e-8)
+    lengths = np.sqrt(np.maximum(values[-rank:] / rest - 1, 1e-4))
+    return partial(family, init_scale=rest**0.5, rank=rank, directions=vectors[:, -rank:] * lengths)
+
+
 class FlatFit:
     """A member of a family, fitted to a log-density.
 

@@ -79,8 +79,8 @@ def smooth(log_ratios: np.ndarray) -> Smoothed:
     if tail >= 5:
         cut = logs[order[-tail - 1]]
         excess = np.exp(logs[order[-tail:]]) - np.exp(cut)
-        if excess[-1] <= 1e-12:
-            khat = -np.inf  # all the same: the approximation is exact
+        if excess[-1] <= 1e-6:
+            khat = -np.inf  # all the same but for rounding: the approximation is exact
         elif np.isfinite(cut) and excess[0] > 0:
             khat, scale = fit_pareto(excess)
             p = (np.arange(tail) + 0.5) / tail
