@@ -1,7 +1,7 @@
 """Where inference starts: strategies for each site, and the search for a point of finite density."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import jax
@@ -41,6 +41,19 @@ def _key_of(msg: Message) -> Key:
     return key
 
 
+def _or_message(strategy: Callable[..., Strategy]) -> Callable[..., Any]:
+    """Let a strategy be passed without the call, ``init_to_median`` for ``init_to_median()``: it meets a message."""
+
+    @wraps(strategy)
+    def made_or_applied(*args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs and isinstance(args[0], Mapping):
+            return strategy()(args[0])
+        return strategy(*args, **kwargs)
+
+    return made_or_applied
+
+
+@_or_message
 def init_to_uniform(radius: float = 2.0) -> Strategy:
     """Start at a random point of a box around 0 in unconstrained space.
 
@@ -74,6 +87,7 @@ def _uniform(msg: Message, radius: float) -> Any:
     return transform(jax.random.uniform(_key_of(msg), shape, minval=-radius, maxval=radius))
 
 
+@_or_message
 def init_to_feasible() -> Strategy:
     """Start at the image of 0 in each support, whatever the parameters of the distributions.
 
@@ -100,6 +114,7 @@ def _feasible(msg: Message) -> Any:
     return transform(jnp.zeros(tuple(transform.inverse_shape(shape_of(msg)))))
 
 
+@_or_message
 def init_to_prior() -> Strategy:
     """Start at a draw from the prior; in a box around 0 where a prior cannot be drawn from.
 
@@ -119,6 +134,7 @@ def init_to_prior() -> Strategy:
     return partial(_prior, num_samples=1)
 
 
+@_or_message
 def init_to_median(num_samples: int = 15) -> Strategy:
     """Start at the median of draws from the prior; in a box around 0 where a prior cannot be drawn from.
 
@@ -187,6 +203,8 @@ def init_to_value(values: Values) -> Strategy:
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"init_to_value takes values by site name; met {values!r}")
+    if {"type", "fn", "is_observed"} <= values.keys():  # a message: the strategy was passed without the call
+        raise ValueError('init_to_value needs its values: pass init_to_value({"x": 0.5}), with the call')
     return partial(_value, values=dict(values))
 
 
@@ -273,7 +291,12 @@ def find_valid_initial_params(
 
 
 def _unconstrained_start(
-    key: Key, model: Callable, args: tuple, kwargs: Mapping, strategy: Strategy, with_params: bool  # noqa: FBT001
+    key: Key,
+    model: Callable,
+    args: tuple,
+    kwargs: Mapping,
+    strategy: Strategy,
+    with_params: bool,  # noqa: FBT001
 ) -> dict[str, Array]:
     """Run the program at starts of a strategy; give the unconstrained values of its free sites."""
     record = trace(substitute(seed(model, key), substitute_fn=strategy)).get_trace(*args, **kwargs)

@@ -13,6 +13,7 @@ import numpy as np
 from pyrox.errors import ModelError, NodeError, ShapeError
 from pyrox.model import values as host
 from pyrox.model.indexing import split_index, take
+from pyrox.model.naming import KeepsItsFunction
 from pyrox.typing import Shape
 
 WAYS_OUT = (
@@ -175,7 +176,7 @@ class _Slot(NamedTuple):
     index: int
 
 
-class Expression(Node):
+class Expression(KeepsItsFunction, Node):
     """A function of other nodes.
 
     Parameters
@@ -469,7 +470,7 @@ def _flatten(self: Node) -> Node:
 
 def _astype(self: Node, dtype: Any) -> Node:
     """See ``jax.numpy.astype``."""
-    return call(lambda x: jnp.asarray(x).astype(dtype), self)
+    return call(jnp.astype, self, dtype)
 
 
 _BINARY = {

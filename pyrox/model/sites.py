@@ -1,6 +1,7 @@
 """The sites of a program, and the handlers that give them values and add up their log-densities."""
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import jax
@@ -302,8 +303,23 @@ def _sum_inside(msg: Message, value: Array) -> Array:
 
 
 def masked(msg: Message, log_prob: Array) -> Array:
-    """Leave out what the mask leaves out."""
-    return log_prob if msg["mask"] is None else jnp.where(msg["mask"], log_prob, 0.0)
+    """Leave out what the mask leaves out.
+
+    Raises
+    ------
+    ShapeError
+        If the mask is wider than the log-density, whose elements would then count several times.
+    """
+    if msg["mask"] is None:
+        return log_prob
+    met, wanted = jnp.shape(msg["mask"]), jnp.shape(log_prob)
+    fits = all(m in (1, n) for m, n in zip_longest(met[::-1], wanted[::-1], fillvalue=1))
+    if not fits:
+        raise ShapeError(
+            f"mask: {msg['type']} {msg['name']!r} has a log-density of shape {wanted}, the mask has shape {met} and "
+            "does not fit: give a mask for this site alone, or put the site into a plate as long as the mask"
+        )
+    return jnp.where(msg["mask"], log_prob, 0.0)
 
 
 def weighted(msg: Message, log_prob: Array) -> Array:

@@ -1,5 +1,7 @@
 """Expressions of model variables give what JAX gives on numbers; shapes and dims are known at definition."""
 
+import copy
+import pickle
 import threading
 
 import jax
@@ -11,6 +13,7 @@ import pyrox as px
 from pyrox.errors import NodeError, ShapeError
 from pyrox.handlers import trace
 from pyrox.model import Data, Deterministic, LogDensity, Model, Normal, current_model, lift, math, model_dims, set_data
+from pyrox.model.naming import by_name
 
 RNG = np.random.default_rng(0)
 X, W, FIXED = RNG.normal(size=(3, 4)), RNG.normal(size=4), RNG.normal(size=(3, 4))
@@ -310,3 +313,45 @@ def test_a_group_cannot_shrink_below_its_data():
     with pytest.raises(ShapeError, match="7 is out of bounds for length 3"):
         set_data({"group": [0, 1, 7]}, model)
     assert model["group"].value.tolist() == [0, 1, 2]
+
+
+@jax.jit
+def doubled(x):
+    return 2 * x
+
+
+def _of_every_kind() -> px.Model:
+    with px.Model(coords={"g": [0, 1, 2]}) as model:
+        a = px.Normal("a", 0, 1)
+        b = px.HalfNormal("b", 1.0, dims="g")
+        x = px.Data("x", np.arange(3.0))
+        _, log_det = px.lift(jnp.linalg.slogdet)(px.math.eye(2) * (1 + b[:2]))
+        parts = a * b + px.math.exp(x) - np.log(b) + b.sum() + b[np.array([0, 0, 1])] + b.astype(jnp.float32)
+        px.Deterministic("d", px.lift(doubled)(parts) + px.math.softmax(b) + log_det + (-b) ** 2)
+        px.Normal("y", model["d"], b, observed=np.zeros(3))
+        px.Potential("p", -px.math.logsumexp(b))
+    return model
+
+
+@pytest.mark.parametrize("copied", [lambda m: pickle.loads(pickle.dumps(m)), copy.copy, copy.deepcopy])
+def test_models_are_pickled_and_copied(copied):
+    model = _of_every_kind()
+    again = copied(model)
+    assert list(again.named_vars) == list(model.named_vars)
+    density, other = LogDensity.build(model), LogDensity.build(again)
+    position = jnp.linspace(-1.0, 1.0, density.dim)
+    np.testing.assert_array_equal(density(position, density.data), other(position, other.data))
+    np.testing.assert_array_equal(model["d"].eval({"a": 0.5}), again["d"].eval({"a": 0.5}))
+
+
+def test_functions_are_pickled_by_their_names():
+    places = (jnp, jnp.linalg, jax.scipy.special, jax.nn)
+    found = [getattr(place, name) for place in places for name in dir(place) if not name.startswith("_")]
+    public = [f for f in found if callable(f) and not isinstance(f, type)]
+    assert len(public) > 400
+    for fn in public:
+        assert pickle.loads(pickle.dumps(by_name(fn))) is fn
+    with px.Model() as model:
+        px.Deterministic("twice", px.lift(lambda x: 2 * x)(px.Normal("x")))
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+        pickle.dumps(model)

@@ -141,6 +141,29 @@ def test_masks_and_scales_may_be_lists():
     np.testing.assert_allclose(got, 4 * dist.Normal(0.0, 1.0).log_prob(0.0))
 
 
+def test_a_mask_wider_than_its_site():
+    def program():
+        x = sample("x", dist.Normal(0.0, 1.0))
+        sample("y", dist.Normal(x, 1.0).expand((3,)), obs=jnp.zeros(3))
+
+    keep = jnp.array([True, False, True])
+    with pytest.raises(
+        ShapeError, match=r"mask: sample 'x' has .* shape \(\), .* mask has shape \(3,\)"
+    ):
+        log_density(mask(program, keep), (), {}, {"x": 0.0})
+    density = LogDensity.build(mask(program, keep))
+    with pytest.raises(ShapeError, match=r"sample 'x' .* shape \(\), .* shape \(3,\)"):
+        density(jnp.zeros(1), density.data)
+    inside = mask(lambda: factor("penalty", -1.0), keep)
+    with pytest.raises(ShapeError, match="factor 'penalty'"):
+        log_density(inside, (), {}, {})
+    with pytest.raises(ShapeError, match=r"sample 'y' .* shape \(3,\), .* shape \(2,\)"):
+        log_density(mask(lambda: sample("y", dist.Normal(0.0, 1.0), obs=jnp.zeros(3)), keep[:2]), (), {}, {})
+    for single in (jnp.array(True), jnp.ones((1, 1), bool)):
+        one = log_density(mask(program, single), (), {}, {"x": 0.0})[0]
+        np.testing.assert_allclose(one, log_density(program, (), {}, {"x": 0.0})[0])
+
+
 def test_seeds_are_ints_of_any_size_and_sign():
     draws = [float(seed(lambda: sample("x", dist.Normal(0.0, 1.0)), s)()) for s in (-1, 2**70 + 1, 2**64 - 2)]
     assert len(set(draws)) == 3

@@ -292,3 +292,19 @@ def test_the_median_of_vectors_lies_in_their_support():
     np.testing.assert_allclose(substitute(program, substitute_fn=init_to_median())().sum(), 1.0)
     flat = substitute(seed(lambda: sample("w", dist.Flat()), 0), substitute_fn=init_to_median())()
     assert abs(flat) <= 2
+
+
+@pytest.mark.parametrize("strategy", [init_to_uniform, init_to_feasible, init_to_prior, init_to_median])
+def test_strategies_without_the_call(strategy):
+    def program():
+        tau = sample("tau", dist.HalfNormal(1.0))
+        sample("x", dist.Normal(0.0, tau).expand((2,)))
+
+    bare, called = (find_valid_initial_params(3, program, init_strategy=s)[0] for s in (strategy, strategy()))
+    for name, start in called.items():
+        np.testing.assert_array_equal(bare[name], start)
+
+
+def test_values_are_no_strategy_without_them():
+    with pytest.raises(ValueError, match="init_to_value needs its values"):
+        find_valid_initial_params(0, lambda: sample("x", dist.Normal()), init_strategy=init_to_value)
