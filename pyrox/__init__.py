@@ -226,6 +226,7 @@ __all__ = [
     "dist",
     "enable_validation",
     "errors",
+    "explain_compilation",
     "find_MAP",
     "fit",
     "handlers",

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from pyrox import results
-from pyrox.inference import as_key
+from pyrox.settings import as_key
 from pyrox.target import Target
 from pyrox.typing import Key, Tree
 from pyrox.vi import psis
@@ -83,6 +83,22 @@ class Approximation:
             random_seed=int(random_seed) if isinstance(random_seed, Integral) else None,
         )
         return results.build(groups, dims=self._target.dims, coords=self._target.coords, attrs=attrs)
+
+    def positions(self, key: Key, draws: int) -> np.ndarray:
+        """Draw in unconstrained space.
+
+        Parameters
+        ----------
+        key
+            A JAX key.
+        draws
+            Number of draws.
+
+        Returns
+        -------
+        Positions, shape ``(draws, dim)``.
+        """
+        return self._source.positions(key, draws)
 
     def plot_loss(self, ax: Any = None) -> Any:
         """Plot the losses by step.

@@ -1,22 +1,21 @@
 """The everyday calls: from a model to labelled results."""
 
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from pyrox.handle import carry_out
 from pyrox.runner import Interrupts, available_cores
-from pyrox.sampling import SamplingRun, Task, check_options, new_chains
-from pyrox.settings import Settings, choose_warmup, merge_nuts, reject_unknown
+from pyrox.sampling import SamplingRun, Task, check_options, new_chains, random_starts
+from pyrox.settings import Settings, as_key, choose_init, choose_warmup, merge_nuts, reject_unknown
 from pyrox.store import require_absent, require_zarr
 from pyrox.target import target_of
 from pyrox.typing import Key
+from pyrox.variational import fit
 
 
 def sample(
@@ -32,6 +31,7 @@ def sample(
     target_accept: float | None = None,
     max_treedepth: int | None = None,
     nuts: Mapping[str, Any] | None = None,
+    init: str = "auto",
     initvals: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     var_names: Sequence[str] | None = None,
     discard_tuned_samples: bool = True,
@@ -80,6 +80,9 @@ def sample(
         Most doublings of a trajectory, 10 by default.
     nuts
         The three above as a mapping, ``nuts={"adaptation": "low_rank"}``.
+    init
+        Where chains start: ``"auto"`` at random, ``"pathfinder"`` or ``"advi"`` at draws of an approximation that is
+        found first, by ``px.fit``.
     initvals
         Starting values by variable, for all chains or in a list for each; what is not named starts at random.
     var_names
@@ -148,13 +151,24 @@ def sample(
         fused=fused,
         **options,
     )
+    method = choose_init(init)
+    if method is not None and not (initvals is None or isinstance(initvals, Mapping)):
+        raise ValueError(
+            f"initvals with init={init!r} is one mapping of names to values: where the approximation starts"
+        )
     if checkpoint is not None:
         require_zarr()
         require_absent(checkpoint)
 
     def make(interrupts: Interrupts) -> SamplingRun:
-        launch = new_chains(as_key(random_seed), _per_chain(initvals, chains))
+        key = as_key(random_seed)
         target = target_of(model, model_args, model_kwargs)
+        if method is None:
+            launch = new_chains(key, random_starts(_per_chain(initvals, chains)))
+        else:
+            show = progressbar and not quiet
+            found = fit(method=method, model=target, random_seed=key, start=initvals, progressbar=show)
+            launch = new_chains(key, lambda task, i, key: jnp.asarray(found.positions(key, 1)[0]))
         task = Task(
             target,
             settings,
@@ -174,36 +188,3 @@ def _per_chain(initvals: Any, chains: int) -> list:
     if isinstance(initvals, Sequence) and len(initvals) == chains:
         return list(initvals)
     raise ValueError(f"initvals must be a mapping of names to values, or a list of {chains}, one for each chain")
-
-
-def as_key(random_seed: int | Key | None) -> Key:
-    """Make a JAX key of a seed.
-
-    Parameters
-    ----------
-    random_seed
-        A whole number, a JAX key, or None for a fresh one.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-
-    Examples
-    --------
-    >>> from pyrox.inference import as_key
-    >>> bool(as_key(1) == as_key(1))
-    True
-    """
-    if random_seed is None:
-        return jax.random.key(secrets.randbits(63))
-    if isinstance(random_seed, Integral) and not isinstance(random_seed, bool):
-        if not -(2**63) <= random_seed < 2**63:
-            raise ValueError(f"random_seed must fit in 64 bits, not {random_seed}")
-        return jax.random.key(int(random_seed))
-    if isinstance(random_seed, jax.Array):
-        if jnp.issubdtype(random_seed.dtype, jax.dtypes.prng_key) and random_seed.ndim == 0:
-            return random_seed
-        if random_seed.dtype == jnp.uint32 and random_seed.shape == (2,):
-            return jax.random.wrap_key_data(random_seed)
-    raise TypeError(f"random_seed must be a whole number, a JAX key or None, not {random_seed!r}")

@@ -393,28 +393,37 @@ def _import_early() -> None:
 # Where chains begin
 
 
-def new_chains(key: Key, initvals: list) -> Launch:
+Propose = Callable[[Task, int, Key], Array]
+
+
+def random_starts(initvals: list) -> Propose:
+    """Propose random starts, except where the values of each chain say otherwise."""
+
+    def propose(task: Task, i: int, key: Key) -> Array:
+        return task.target.density.initial_position(key, task.data, initvals=initvals[i])
+
+    return propose
+
+
+def new_chains(key: Key, propose: Propose) -> Launch:
     """Begin at starting points that are found by trial.
 
     Parameters
     ----------
     key
         Where all random numbers come from.
-    initvals
-        Starting values for each chain, or None.
+    propose
+        Gives a position for a chain, by its number and a key.
     """
 
     def launch(task: Task, program: ChainProgram) -> list[ChainState]:
         keys = [chain_run.fold_in(key, i) for i in range(task.settings.chains)]
 
-        def propose(i: int, key: Key) -> Array:
-            return task.target.density.initial_position(key, task.data, initvals=initvals[i])
-
         chains, failing = chain_run.find_starts(
             program,
             task.data,
             keys,
-            propose,
+            lambda i, key: propose(task, i, key),
             num_warmup=task.settings.tune,
             target_accept=task.settings.target_accept,
             max_tries=_MAX_STARTS,

@@ -1,12 +1,17 @@
 """What a run is asked for: checked, and with the habits of PyMC's users understood."""
 
 import difflib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from pyrox.samplers.recipe import ADAPTATIONS, Recipe
+from pyrox.typing import Key
 
 NUTS_DEFAULTS = {"adaptation": "diag", "target_accept": 0.8, "max_treedepth": 10}
 
@@ -15,7 +20,6 @@ _ADVICE = {
     "step": "leave it out: all variables are drawn by the no-U-turn sampler",
     "nuts_sampler": "leave it out: there is one, compiled for every model",
     "nuts_sampler_kwargs": "use nuts={...}",
-    "init": 'use nuts={"adaptation": ...} and initvals=',
     "n_init": 'use nuts={"adaptation": ...} and initvals=',
     "jitter_max_retries": "leave it out: starts are tried until one is finite",
     "start": "use initvals=",
@@ -32,6 +36,17 @@ _ADVICE = {
     "num_chains": "use chains=",
     "seed": "use random_seed=",
     "rng_key": "use random_seed=",
+}
+
+
+# Ways to start, with PyMC's names beside ours, and the approximation that each needs.
+_INITS = {
+    "auto": None,
+    "adapt_diag": None,
+    "jitter+adapt_diag": None,
+    "pathfinder": "pathfinder",
+    "advi": "advi",
+    "advi+adapt_diag": "advi",
 }
 
 
@@ -142,3 +157,50 @@ def reject_unknown(function: str, unknown: Mapping[str, Any], known: tuple[str, 
     near = difflib.get_close_matches(name, known, n=1)
     advice = _ADVICE.get(name) or (f"did you mean {near[0]}=?" if near else f"it takes {', '.join(known)}")
     raise TypeError(f"{function} does not take {name}=: {advice}")
+
+
+def choose_init(init: str) -> str | None:
+    """Give the method of the approximation that chains start from; None for random starts.
+
+    Raises
+    ------
+    ValueError
+        If there is no such way to start.
+    """
+    if init not in _INITS:
+        known = ", ".join(map(repr, _INITS))
+        raise ValueError(f"init is one of {known}, not {init!r}; initvals= gives starting values")
+    return _INITS[init]
+
+
+def as_key(random_seed: int | Key | None) -> Key:
+    """Make a JAX key of a seed.
+
+    Parameters
+    ----------
+    random_seed
+        A whole number, a JAX key, or None for a fresh one.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> from pyrox.settings import as_key
+    >>> bool(as_key(1) == as_key(1))
+    True
+    """
+    if random_seed is None:
+        return jax.random.key(secrets.randbits(63))
+    if isinstance(random_seed, Integral) and not isinstance(random_seed, bool):
+        if not -(2**63) <= random_seed < 2**63:
+            raise ValueError(f"random_seed must fit in 64 bits, not {random_seed}")
+        return jax.random.key(int(random_seed))
+    if isinstance(random_seed, jax.Array):
+        if jnp.issubdtype(random_seed.dtype, jax.dtypes.prng_key) and random_seed.ndim == 0:
+            return random_seed
+        if random_seed.dtype == jnp.uint32 and random_seed.shape == (2,):
+            return jax.random.wrap_key_data(random_seed)
+    raise TypeError(f"random_seed must be a whole number, a JAX key or None, not {random_seed!r}")

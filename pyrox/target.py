@@ -106,10 +106,12 @@ def target_of(model: Any = None, args: tuple = (), kwargs: Mapping[str, Any] | N
     Parameters
     ----------
     model
-        A Model, a function of primitives, or None for the enclosing ``with`` block's model.
+        A Model, a function of primitives, or None for the enclosing ``with`` block's model; a Target stays as it is.
     args, kwargs
         Arguments of a function.
     """
+    if isinstance(model, Target):
+        return model
     model = current_model() if model is None else model
     if not isinstance(model, Model):
         if not callable(model):

@@ -11,9 +11,9 @@ import numpy as np
 
 from pyrox.approximation import Approximation, require_whole
 from pyrox.errors import SamplingError
-from pyrox.inference import as_key
 from pyrox.progress import Progress, start_progress
 from pyrox.runner import Interrupts, Runner
+from pyrox.settings import as_key
 from pyrox.target import Target, target_of
 from pyrox.typing import Array, Key, Tree
 from pyrox.vi import optim as optimizers

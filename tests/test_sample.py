@@ -10,7 +10,7 @@ import pytest
 
 import pyrox as px
 from pyrox import runner
-from pyrox.inference import as_key
+from pyrox.settings import as_key
 from tests import models
 
 QUIET = {"progressbar": False, "compute_convergence_checks": False}
@@ -404,3 +404,26 @@ def test_a_discrete_free_variable_is_named():
 def test_seeds(seed):
     assert as_key(seed) == as_key(int(seed))
     assert as_key(None) != as_key(None)
+
+
+@pytest.mark.parametrize("init", ["pathfinder", "advi"])
+def test_chains_start_from_an_approximation(init):
+    with px.Model() as model:
+        x = px.Normal("x", 1000.0, 1.0, shape=3)
+        px.Normal("y", x, 1.0, observed=np.full(3, 1001.0))
+    options = {"tune": 20, "random_seed": 1, "model": model, "discard_tuned_samples": False, **QUIET}
+    found = px.sample(5, init=init, **options)
+    first = found["warmup_posterior"]["x"].values[:, 0]
+    assert np.abs(first - 1000.5).max() < 10, "not at random, a thousand away"
+    assert len(np.unique(first[:, 0])) == 4, "each chain starts elsewhere"
+    again = px.sample(5, init=init, **options)
+    np.testing.assert_array_equal(again["posterior"]["x"].values, found["posterior"]["x"].values)
+
+
+def test_a_start_that_is_not_known_is_refused():
+    with px.Model() as model:
+        px.Normal("x", 0.0, 1.0)
+    with pytest.raises(ValueError, match=r"init is one of 'auto'.*not 'map'"):
+        px.sample(init="map", model=model)
+    with pytest.raises(ValueError, match="one mapping of names to values"):
+        px.sample(init="advi", initvals=[{"x": 0.0}] * 4, model=model)
