@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrox.mixing import normal_quantile, rank_rhat_and_ess
-from pyrox.separation import energy_fraction, odd_chains, repeated_share, rotation_scores
+from pyrox.separation import energy_fraction, longest_rest, odd_chains, rotation_scores
 
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
@@ -20,7 +20,7 @@ _MIN_DRAWS = 100
 _MIN_DIVERGENCES = 5
 _APART_RHAT = 1.05  # from here on it is worth asking which chain it is
 _MAX_EXAMINED = 200
-_STUCK_SHARE, _STUCK_STEP = 0.9, 0.01
+_STUCK_SHARE, _STUCK_STEP = 0.05, 0.01  # of the draws at rest in a row; of the other chains' step size
 _LINKED = 5.0  # standard errors from which two quantities are said to go together
 _RULER_LIMIT = 2.33  # one in a hundred: what rules the spread of others is under suspicion anyway
 _MAX_RULERS = 5
@@ -288,17 +288,24 @@ def _word_funnel(ruler: _Ruler, x: np.ndarray, diverging: np.ndarray) -> tuple[s
         f"They gather at {ruler.end} values of {ruler.label} (median {there:.3g}, of the other draws {elsewhere:.3g}), "
         f"where {ruler.others} spread{'s' if len(ruler.ruled) == 1 else ''} least: a funnel."
     )
-    return where, _advise_non_centring(ruler, x)
+    return where, _advise_centring(ruler, x)
 
 
-def _advise_non_centring(ruler: _Ruler, x: np.ndarray) -> str:
-    scale, meaning = ruler.label, ""
-    if np.any(x <= 0) or ruler.narrow > 0:
-        scale, meaning = "scale", f" and the scale that {ruler.label} sets"
-    return (
-        f"Non-centre that hierarchy: write {ruler.others} as location + {scale} * z, with z ~ Normal(0, 1){meaning}. "
-        f"Or give {ruler.label} a prior with less mass at {ruler.end} values. Raise `target_accept` if some remain."
-    )
+def _advise_centring(ruler: _Ruler, x: np.ndarray) -> str:
+    label, others = ruler.label, ruler.others
+    if ruler.narrow > 0:
+        advice = (
+            f"That is what a non-centred hierarchy looks like where data are rich: if {label} multiplies {others}, "
+            f"centre it, and give their product its own distribution with the scale {label}."
+        )
+    elif np.all(x > 0):
+        advice = f"Non-centre that hierarchy: write {others} as location + {label} * z, with z ~ Normal(0, 1)."
+    else:
+        advice = (
+            f"Non-centre that hierarchy: write {others} as location + scale * z, with z ~ Normal(0, 1) and the scale "
+            f"that {label} sets."
+        )
+    return f"{advice} Or give {label} a prior with less mass at {ruler.end} values."
 
 
 def _join(words: list[str]) -> str:
@@ -327,12 +334,15 @@ def _judge_depth(stats: Mapping[str, np.ndarray], max_treedepth: int | None) -> 
 
 def _judge_movement(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Finding]:
     """Name chains that stand still, or that crawl with steps far smaller than those of the others."""
-    repeated = repeated_share(list(draws.values.values())) if draws.values else np.zeros(draws.shape[0])
-    steps = np.median(stats["step_size"], axis=1) if "step_size" in stats else np.ones(draws.shape[0])
-    usual = np.array([np.median(np.delete(steps, c)) if len(steps) > 1 else steps[c] for c in range(len(steps))])
+    chains, length = draws.shape
+    rest, begin = longest_rest(list(draws.values.values())) if draws.values else np.zeros((2, chains), int)
+    steps = np.median(stats["step_size"], axis=1) if "step_size" in stats else np.ones(chains)
+    usual = np.array([np.median(np.delete(steps, c)) if chains > 1 else steps[c] for c in range(chains)])
     found = []
-    for chain in np.flatnonzero((repeated > _STUCK_SHARE) | (steps < _STUCK_STEP * usual)):
-        what = [f"{repeated[chain]:.0%} of its draws repeat the one before"] * bool(repeated[chain] > _STUCK_SHARE)
+    for chain in np.flatnonzero((rest > _STUCK_SHARE * length) | (steps < _STUCK_STEP * usual)):
+        what = []
+        if rest[chain] > _STUCK_SHARE * length:
+            what.append(f"from draw {begin[chain]} on it does not move for {rest[chain]} draws")
         if steps[chain] < _STUCK_STEP * usual[chain]:
             what.append(f"its step size is {steps[chain]:.2g} where the others' is {usual[chain]:.2g}")
         variables = _most_apart(draws, int(chain))
@@ -377,7 +387,7 @@ def _judge_energy(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Findin
     if ruler is None:
         remedy = "Heavy tails or a centred hierarchy are the usual cause: reparameterize, or use tighter priors."
     else:
-        remedy = _advise_non_centring(ruler, draws.element(ruler.name, ruler.index))
+        remedy = _advise_centring(ruler, draws.element(ruler.name, ruler.index))
         variables = (ruler.label, *(v for v in variables if v != ruler.label))[:_NAMED]
     values = ", ".join(f"{fractions[c]:.2f}" for c in bad)
     where = f" The energy goes with {_join(list(variables))}." if variables else ""

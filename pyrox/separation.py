@@ -101,15 +101,37 @@ def odd_chains(x: np.ndarray, limit: float) -> tuple[int, ...]:
     return tuple(sorted(int(c) for c in few))
 
 
-def repeated_share(variables: list[np.ndarray]) -> np.ndarray:
-    """Give the share of draws in which nothing moved, for each chain; variables ``(chain, draw, *event)``."""
-    still = np.ones((variables[0].shape[0], variables[0].shape[1] - 1), bool)
+def longest_rest(variables: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Find the longest run of draws in which nothing moves.
+
+    Parameters
+    ----------
+    variables
+        Draws, each of shape ``(chain, draw, *event)``.
+
+    Returns
+    -------
+    For each chain the number of draws that repeat the one before, in a row, and the draw at which they begin.
+
+    Examples
+    --------
+    >>> longest_rest([np.array([[1.0, 2.0, 2.0, 2.0, 3.0]])])
+    (array([2]), array([2]))
+    """
+    chains, draws = variables[0].shape[:2]
+    still = np.ones((chains, max(draws - 1, 0)), bool)
     for x in variables:
         if not still.any():
             break
         same = (x[:, 1:] == x[:, :-1]) | (np.isnan(x[:, 1:]) & np.isnan(x[:, :-1]))
         still &= same.reshape(*still.shape, -1).all(axis=2)
-    return still.mean(axis=1)
+    lengths, begins = np.zeros(chains, int), np.zeros(chains, int)
+    for chain, row in enumerate(still):
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], row, [False]])))
+        runs = edges[1::2] - edges[::2]
+        if runs.size:
+            lengths[chain], begins[chain] = runs.max(), edges[::2][runs.argmax()] + 1
+    return lengths, begins
 
 
 def energy_fraction(energy: np.ndarray) -> np.ndarray:

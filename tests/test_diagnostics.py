@@ -400,6 +400,15 @@ def test_the_scale_of_a_funnel_is_named():
         assert str(int(diverging.sum())) in finding.message
 
 
+def test_a_hierarchy_that_should_be_centred_is_told_from_one_that_should_not():
+    log_scale, x = hierarchy(0)
+    diverging = np.random.default_rng(1).random((4, 1000)) < 0.1 * (log_scale < -1.2)
+    finding = d.diagnose(labelled(z=x, tau=np.exp(-log_scale), s_diverging=diverging)).findings[0]
+    assert finding.variables == ("tau", "z")
+    assert "high values of tau" in finding.message
+    assert "if tau multiplies z, centre it" in finding.remedy
+
+
 def test_divergences_are_placed_on_either_side_and_in_the_middle():
     x = slow_noise(2, (4, 1000, 4), 0.5)
     where = {
@@ -476,7 +485,12 @@ def test_a_chain_that_is_stuck_is_named():
     assert kinds(report)[0] == "stuck"
     assert "disagreement" not in kinds(report)
     assert report.findings[0].chains == (1,)
-    assert "100% of its draws repeat the one before" in str(report)
+    assert "from draw 1 on it does not move for 499 draws" in str(report)
+    late = x.copy()
+    late[2, 440:] = late[2, 440]
+    report = d.diagnose(labelled(4, 500, x=late))
+    assert report.findings[0].chains == (2,)
+    assert "from draw 441 on it does not move for 59 draws" in str(report)
     steps = np.full((4, 500), 0.5)
     steps[3] = 1e-4
     crawling = d.diagnose(labelled(4, 500, x=x, s_step_size=steps))
