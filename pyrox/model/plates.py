@@ -12,6 +12,10 @@ from pyrox.model.messenger import Frame, Message, Messenger, active_handlers, ap
 from pyrox.typing import Array, ArrayLike, Key, Shape
 
 
+# Shuffling all rows costs about so many comparisons for each.
+_SHUFFLE_COST = 100
+
+
 class plate(Messenger):
     """State that what stands inside is independent along an axis.
 
@@ -199,4 +203,18 @@ def _draw_indices(size: int, subsample_size: int, *, rng_key: Key | None, name: 
             f"plate {name!r} draws {subsample_size} of {size} indices and needs randomness: "
             "run the program under handlers.seed(program, rng_seed=0), or give them by substitute"
         )
-    return jax.random.choice(rng_key, size, (subsample_size,), replace=False)
+    if subsample_size**2 > _SHUFFLE_COST * size:
+        return jax.random.choice(rng_key, size, (subsample_size,), replace=False)
+    return _few_of_many(rng_key, size, subsample_size)
+
+
+def _few_of_many(key: Key, size: int, count: int) -> Array:
+    """Draw distinct indices without shuffling all: Floyd's algorithm, every set equally likely."""
+    last = jnp.arange(size - count, size)
+    drawn = jax.random.randint(key, (count,), 0, last + 1)
+
+    def put(i: Array, chosen: Array) -> Array:
+        taken = jnp.any(chosen == drawn[i])  # not yet chosen are -1
+        return chosen.at[i].set(jnp.where(taken, last[i], drawn[i]))
+
+    return jax.lax.fori_loop(0, count, put, jnp.full((count,), -1, drawn.dtype))

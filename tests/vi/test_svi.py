@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from checks import assert_counts
 from jax.example_libraries import stax
 
 import pyrox as px
@@ -339,3 +340,13 @@ def test_auto_delta_stays_in_the_support():
     # d/ds: -1 - 4/s + sum(y^2)/s^3 = 0
     s = float(guide.median(params)["s"])
     assert abs(-1 - 4 / s + (Y**2).sum() / s**3) < 0.02
+
+
+def test_few_rows_of_many_are_a_fair_sample():
+    def draw(key):
+        record = px.handlers.trace(px.handlers.seed(lambda: plate("row", 6, subsample_size=2), key)).get_trace()
+        return jnp.sort(record["row"]["value"])
+
+    pairs = np.asarray(jax.vmap(draw)(jax.random.split(jax.random.key(0), 30_000)))
+    assert np.all(pairs[:, 0] < pairs[:, 1])
+    assert_counts(pairs @ np.array([6, 1]), [6 * i + j for i in range(6) for j in range(i + 1, 6)], np.full(15, 1 / 15))
