@@ -23,7 +23,7 @@ import time
 import warnings
 from pathlib import Path
 
-# Every engine compiles anew in a fresh process; as many devices as cores are what NumPyro runs chains in parallel on.
+# Every engine compiles anew in a fresh process.
 NO_CACHES = {"PYROX_CACHE": "off", "JAX_ENABLE_COMPILATION_CACHE": "false"}
 os.environ.update(NO_CACHES)
 
