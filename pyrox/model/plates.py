@@ -11,7 +11,6 @@ from pyrox.errors import ModelError, ShapeError
 from pyrox.model.messenger import Frame, Message, Messenger, active_handlers, apply_stack, make_message
 from pyrox.typing import Array, ArrayLike, Key, Shape
 
-
 # Shuffling all rows costs about so many comparisons for each.
 _SHUFFLE_COST = 100
 
