@@ -20,33 +20,13 @@ from pyrox.mixing import (
 from pyrox.report import Finding, Report, diagnose, examine
 
 __all__ = [
-    "ConvergenceWarning", "Finding", "Report", "autocorrelation", "autocovariance", "check_convergence", "diagnose",
-    "effective_sample_size", "gelman_rubin", "hpdi", "print_summary", "rank_rhat_and_ess", "split_gelman_rubin",
-    "summary", "warn_all",
+    "ConvergenceWarning", "Finding", "Report", "autocorrelation", "autocovariance", "diagnose", "effective_sample_size",
+    "examine", "gelman_rubin", "hpdi", "print_summary", "rank_rhat_and_ess", "split_gelman_rubin", "summary", "warn_all",
 ]  # fmt: skip
 
 
 class ConvergenceWarning(UserWarning):
     """Draws that should not be trusted yet."""
-
-
-def check_convergence(posterior: Any, sample_stats: Mapping[str, np.ndarray], max_treedepth: int) -> list[str]:
-    """Name everything that speaks against a run.
-
-    Parameters
-    ----------
-    posterior
-        Dataset of the draws, with dims ``chain`` and ``draw``.
-    sample_stats
-        Statistics ``(chain, draw)`` under ArviZ's names.
-    max_treedepth
-        The limit that trajectories could reach.
-
-    Returns
-    -------
-    A few sentences for each finding of ``diagnose``, empty if there is none.
-    """
-    return [str(finding) for finding in examine(posterior, sample_stats, max_treedepth)]
 
 
 def warn_all(findings: list[str], stacklevel: int = 2) -> None:

@@ -38,7 +38,8 @@ def carry_out(make: Callable[[Interrupts], SamplingRun], *, blocking: bool, quie
             return SamplingHandle(run, quiet=quiet)
         run.execute()
         datasets = run.datasets()
-        idata, findings = results.assemble(datasets), run.findings(datasets)
+        findings = run.findings(datasets)
+        idata = results.assemble(datasets)
     if not quiet:
         diagnostics.warn_all(findings, stacklevel=3)
     return idata
@@ -189,9 +190,10 @@ class SamplingHandle:
             if self._error is not None:
                 raise self._error
             datasets = self._run.datasets()
+            findings = self._run.findings(datasets)
             self._result = results.assemble(datasets)
             if warn:
-                diagnostics.warn_all(self._run.findings(datasets), stacklevel=3)
+                diagnostics.warn_all(findings, stacklevel=3)
         return self._result
 
     def __repr__(self) -> str:

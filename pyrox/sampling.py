@@ -191,7 +191,8 @@ class SamplingRun:
             )
             if self.paused:
                 self.runner.pause()
-            self.complete = self.runner.run()
+            with chain_run.one_thread_each(program):
+                self.complete = self.runner.run()
             if self._checkpoint is not None:
                 self._checkpoint.flush(complete=self.complete)
         finally:
@@ -319,7 +320,7 @@ class SamplingRun:
         )
 
     def findings(self, datasets: Mapping[str, Any]) -> list[str]:
-        """Name what speaks against the results."""
+        """Name what speaks against the results, and keep the report with them."""
         found = []
         if not self.complete:
             kept = datasets["posterior"].sizes["draw"] if "posterior" in datasets else 0
@@ -328,9 +329,9 @@ class SamplingRun:
             found.append(f"Sampling was interrupted: {kept} of {wanted} draws of each chain are kept.{way}")
         if self.task.checks and not self.interrupts.count:
             stats = {name: x.values for name, x in datasets["sample_stats"].data_vars.items()}
-            found += diagnostics.check_convergence(
-                screen(datasets["posterior"]), stats, self.task.settings.max_treedepth
-            )
+            report = diagnostics.examine(screen(datasets["posterior"]), stats, self.task.settings.max_treedepth)
+            datasets["posterior"].attrs["findings"] = report.to_json()
+            found += [str(finding) for finding in report]
         return found
 
     # The store

@@ -320,7 +320,7 @@ def check(**variables):
 
     data = {n: (("chain", "draw", *(f"{n}{i}" for i in range(v.ndim - 2))), v) for n, v in variables.items()}
     chains, draws = next(iter(variables.values())).shape[:2]
-    return " ".join(d.check_convergence(xr.Dataset(data), statistics(chains, draws), 10))
+    return " ".join(map(str, d.examine(xr.Dataset(data), statistics(chains, draws), 10)))
 
 
 def test_findings_name_the_worst_element():
@@ -528,7 +528,8 @@ def test_a_good_run_has_no_findings_and_reports_travel_as_text():
 
 def test_warnings_are_the_findings():
     data = labelled(x=slow_noise(0, (4, 1000), 0.99), s_diverging=np.random.default_rng(0).random((4, 1000)) < 0.01)
-    found = d.check_convergence(data["posterior"], {n: x.values for n, x in data["sample_stats"].items()}, 10)
+    stats = {n: x.values for n, x in data["sample_stats"].items()}
+    found = [str(finding) for finding in d.examine(data["posterior"], stats, 10)]
     assert found == [str(f) for f in d.diagnose(data)]
     assert len(found) > 1
 

@@ -427,3 +427,12 @@ def test_a_start_that_is_not_known_is_refused():
         px.sample(init="map", model=model)
     with pytest.raises(ValueError, match="one mapping of names to values"):
         px.sample(init="advi", initvals=[{"x": 0.0}] * 4, model=model)
+
+
+def test_the_report_is_kept_with_the_results():
+    with px.Model() as model:
+        px.Normal("x", 0.0, 1.0)
+    with pytest.warns(px.ConvergenceWarning, match="too small"):
+        found = px.sample(20, tune=20, random_seed=1, model=model, progressbar=False)
+    report = px.Report.from_json(found["posterior"].attrs["findings"])
+    assert [finding.kind for finding in report] == ["too little"]

@@ -144,7 +144,8 @@ class MCMC:
             self.num_chains * (self.num_warmup + self.num_samples), "sample", show=self.progress_bar
         )
         try:
-            Runner(jobs, cores, progress, lambda: chain_run.describe(jobs)).run()
+            with chain_run.one_thread_each(program):
+                Runner(jobs, cores, progress, lambda: chain_run.describe(jobs)).run()
         finally:
             progress.close()
         self._collect(source, chain_run.collect(jobs, keep_warmup=collect_warmup), extra_fields)

@@ -1,11 +1,13 @@
 """Run chains: starting points, jobs for the runner, and the draws they leave."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jax
 import numpy as np
+import threadpoolctl
 
 from pyrox.samplers.chain import ChainState
 from pyrox.samplers.compile import ChainProgram
@@ -216,6 +218,19 @@ def describe(jobs: list[ChainJob]) -> str:
     divergences = sum(chain.divergences for chain in chains)
     step_size, effort = np.mean([c.step_size for c in chains]), np.mean([c.n_steps for c in chains])
     return f"{phase}, {divergences} divergences, step size {step_size:.2g}, {effort:.3g} gradients/draw"
+
+
+@contextlib.contextmanager
+def one_thread_each(program: ChainProgram) -> Iterator[None]:
+    """Keep libraries of linear algebra, which a native kernel does not call, from starting threads of their own.
+
+    Chains side by side take all cores already, and the sums of several threads would depend on their number.
+    """
+    if program.native:
+        yield
+        return
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def find_starts(
