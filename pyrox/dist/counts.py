@@ -7,7 +7,16 @@ from jax.scipy.special import gammainc, gammaincc
 from pyrox.dist import constraints
 from pyrox.dist.constraints import Constraint, dependent_property
 from pyrox.dist.distribution import Distribution, param
-from pyrox.dist.special import betainc, log_binomial, log_factorial, log_gamma_ratio, log_or_minus_inf, times_log1p
+from pyrox.dist.special import (
+    betainc,
+    log_binomial,
+    log_factorial,
+    log_gamma_ratio,
+    log_or_minus_inf,
+    log_subtract,
+    times_log,
+    times_log1p,
+)
 from pyrox.typing import Array, Key, Shape
 
 
@@ -456,7 +465,7 @@ class DiscreteWeibull(Distribution):
     def _survivors(self, k: Array) -> Array:
         """Give log P(at least k)."""
         above = jnp.where(k > 0, k, 1).astype(float)
-        return jnp.where(k > 0, jnp.exp(self.concentration * jnp.log(above)), 0.0) * jnp.log(self.probs)
+        return times_log(jnp.where(k > 0, jnp.exp(self.concentration * jnp.log(above)), 0.0), self.probs)
 
     def _sample(self, key: Key, shape: Shape) -> Array:
         uniform = jax.random.uniform(key, shape, minval=jnp.finfo(float).tiny)
@@ -464,8 +473,7 @@ class DiscreteWeibull(Distribution):
         return jnp.maximum(jnp.ceil(steps) - 1, 0).astype(int)
 
     def _log_prob(self, value: Array) -> Array:
-        now, later = self._survivors(value), self._survivors(value + 1)
-        return now + jnp.log(-jnp.expm1(later - now))
+        return log_subtract(self._survivors(value), self._survivors(value + 1))
 
     def _cdf(self, value: Array) -> Array:
         return -jnp.expm1(self._log_sf(value))

@@ -153,6 +153,7 @@ class Distribution:
             value = values[f.name]
             object.__setattr__(self, f.attribute, _as_parameter(f, value) if isinstance(f, Param) else value)
         self._check_shapes()
+        self._require_broadcast()
         if validate_args is None:
             validate_args = self._default_validate_args
         validate = is_validation_enabled() if validate_args is None else bool(validate_args)
@@ -176,11 +177,7 @@ class Distribution:
     def batch_shape(self) -> Shape:
         """Shape of the independent, possibly different copies."""
         given = [(p, v) for p in self.params if (v := getattr(self, p.attribute)) is not None]
-        try:
-            return jnp.broadcast_shapes(*(_batch_part(p, v) for p, v in given))
-        except ValueError:
-            told = ", ".join(f"{p.name} {jnp.shape(v)}" for p, v in given)
-            raise ShapeError(f"{type(self).__name__}: parameters do not broadcast together: {told}") from None
+        return jnp.broadcast_shapes(*(_batch_part(p, v) for p, v in given))
 
     @property
     def event_shape(self) -> Shape:
@@ -337,7 +334,6 @@ class Distribution:
     # Checks
 
     def _validate_parameters(self) -> None:
-        _ = self.batch_shape
         for p in self.params:
             value = getattr(self, p.attribute)
             if isinstance(value, jax.Array | np.ndarray) and p.constraint is not constraints.dependent:
@@ -360,6 +356,17 @@ class Distribution:
         if len({n for n in sizes.values() if n != 1}) > 1:
             told = ", ".join(f"{name} {n}" for name, n in sizes.items())
             raise ShapeError(f"{type(self).__name__}: lengths of parameters do not fit together: {told}")
+
+    def _require_broadcast(self) -> None:
+        """Raise an error that names the parameters and their shapes unless they broadcast together."""
+        try:
+            _ = self.batch_shape
+        except ShapeError:
+            raise
+        except ValueError:
+            shapes = {f.name: _told_shape(getattr(self, f.attribute)) for f in _fields(type(self))}
+            told = ", ".join(f"{name} {shape}" for name, shape in shapes.items() if shape)
+            raise ShapeError(f"{type(self).__name__}: parameters do not broadcast together: {told}") from None
 
     def _check_shapes(self) -> None:
         """Check the lengths of event axes; families of vectors override it."""
@@ -431,6 +438,15 @@ def _as_parameter(field: Param, value: Any) -> Any:
     if array.ndim < field.event_dim:
         raise ShapeError(f"parameter {field.name} needs at least {field.event_dim} axes, not shape {array.shape}")
     return array
+
+
+def _told_shape(value: Any) -> str:
+    """Name the shape of a parameter in messages; that of a distribution's batch."""
+    if isinstance(value, tuple | list):
+        return ", ".join(filter(None, map(_told_shape, value)))
+    if isinstance(value, Distribution):
+        return f"of batch shape {value.batch_shape}"
+    return str(jnp.shape(value)) if hasattr(value, "shape") else ""
 
 
 def _batch_part(field: Param, value: Any) -> Shape:

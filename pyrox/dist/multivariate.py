@@ -15,6 +15,11 @@ from pyrox.errors import ShapeError
 from pyrox.typing import Array, ArrayLike, Key, Shape
 
 
+def _zero_before_pole(total: Array) -> Array:
+    """Settle the border of the simplex where a share's pole meets another's zero: no density there."""
+    return jnp.where(jnp.isnan(total), -jnp.inf, total)
+
+
 class Dirichlet(Distribution):
     r"""Dirichlet distribution on the simplex.
 
@@ -47,7 +52,7 @@ class Dirichlet(Distribution):
     def _log_prob(self, value: Array) -> Array:
         a = self.concentration
         constant = gammaln(jnp.sum(a, axis=-1)) - jnp.sum(gammaln(a), axis=-1)
-        return constant + jnp.sum(jax.scipy.special.xlogy(a - 1, value), axis=-1)
+        return constant + _zero_before_pole(jnp.sum(jax.scipy.special.xlogy(a - 1, value), axis=-1))
 
     def _mean(self) -> Array:
         return self.concentration / jnp.sum(self.concentration, axis=-1, keepdims=True)
@@ -369,7 +374,7 @@ class StickBreakingWeights(Distribution):
         left = jnp.cumsum(value[..., ::-1], axis=-1)[..., ::-1]
         a = self.concentration
         last = jax.scipy.special.xlogy(a - 1, value[..., -1])
-        return self.num_breaks * jnp.log(a) + last - jnp.sum(jnp.log(left[..., 1:-1]), axis=-1)
+        return self.num_breaks * jnp.log(a) + _zero_before_pole(last - jnp.sum(jnp.log(left[..., 1:-1]), axis=-1))
 
     def _powers(self, one: Array, rest: Array) -> Array:
         """Give ``one * rest^k`` for the first K shares and ``rest^K`` for the last."""

@@ -7,6 +7,7 @@ import pytest
 from scipy import integrate, special
 
 from pyrox import dist
+from pyrox.config import validation_enabled
 from pyrox.dist import constraints, transforms
 from pyrox.dist.special import betainc
 from pyrox.errors import ShapeError, SupportError
@@ -246,6 +247,55 @@ def test_entropies_of_batches_are_those_of_draws(name):
     assert entropy.shape == (2,)
     np.testing.assert_allclose(entropy, jnp.stack([ENTROPIES[name](u).entropy() for u in v]), rtol=1e-12)
     assert_mean(-d.log_prob(d.sample(jax.random.key(2), (20_000,))), entropy)
+
+
+APART = {
+    "Normal": (lambda: dist.Normal(jnp.zeros(2), jnp.ones(3)), r"loc \(2,\), scale \(3,\)"),
+    "StudentT": (lambda: dist.StudentT(jnp.ones(2), 0.0, jnp.ones(3)), r"df \(2,\), loc \(\), scale \(3,\)"),
+    "TruncatedNormal": (lambda: dist.TruncatedNormal(jnp.ones(2), jnp.ones(3)), r"low \(2,\), loc \(3,\)"),
+    "Chi-squared": (lambda: dist.Gamma(jnp.ones(2), jnp.ones(3)).to_event(1), r"Gamma: .* rate \(3,\)"),
+    "Truncated": (lambda: dist.Truncated(dist.Normal(jnp.ones(3)), jnp.ones(2)), r"of batch shape \(3,\), low \(2,\)"),
+    "Masked": (lambda: dist.Normal(jnp.ones(3)).mask(jnp.ones(2, bool)), r"batch shape \(3,\), kept \(2,\)"),
+    "MultivariateNormal": (
+        lambda: dist.MultivariateNormal(jnp.zeros((2, 3)), jnp.stack([jnp.eye(3)] * 4)),
+        r"loc \(2, 3\), covariance_matrix \(4, 3, 3\)",
+    ),
+    "ZeroInflated": (
+        lambda: dist.ZeroInflatedPoisson(jnp.full(2, 0.5), jnp.ones(3)),
+        r"gate \(2,\), rate \(3,\)",
+    ),
+    "Binomial": (lambda: dist.Binomial(jnp.array([1, 2]), jnp.full(3, 0.5)), r"probs \(3,\), total_count \(2,\)"),
+    "Delta": (lambda: dist.Delta(jnp.ones(2), jnp.ones(3)), r"value \(2,\), log_density \(3,\)"),
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_parameters_that_do_not_broadcast(name):
+    make, told = APART[name]
+    for validate in (False, True):
+        with validation_enabled(validate), pytest.raises(ShapeError, match=told) as raised:
+            make()
+        assert "parameters do not broadcast together" in str(raised.value)
+
+
+def test_where_a_pole_meets_a_zero():
+    d = dist.Dirichlet([0.5, 2.0, 3.0])
+    assert d.log_prob(jnp.array([0.0, 0.0, 1.0])) == -np.inf
+    assert d.log_prob(jnp.array([0.0, 0.4, 0.6])) == np.inf  # a pole alone is one
+    assert d.log_prob(jnp.array([0.4, 0.0, 0.6])) == -np.inf
+    assert np.isnan(dist.Dirichlet([jnp.nan, 1.0]).log_prob(jnp.array([0.5, 0.5])))
+    assert dist.StickBreakingWeights(1.5, 2).log_prob(jnp.array([1.0, 0.0, 0.0])) == -np.inf
+    assert dist.StickBreakingWeights(0.5, 2).log_prob(jnp.array([1.0, 0.0, 0.0])) == np.inf
+
+
+def test_discrete_weibull_at_both_ends():
+    values = jnp.array([0, 1, 5])
+    for end, expected in ((0.0, [0.0, -np.inf, -np.inf]), (1.0, [-np.inf] * 3)):
+        np.testing.assert_array_equal(dist.DiscreteWeibull(end, 1.5).log_prob(values), expected)
+    for slope in jax.vmap(jax.grad(lambda q, b, k: dist.DiscreteWeibull(q, b).log_prob(k), (0, 1)), (None, None, 0))(
+        1.0, 1.5, values
+    ):
+        assert np.all(np.isfinite(slope))
 
 
 def test_infinite_bounds_are_no_bounds():
