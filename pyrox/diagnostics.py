@@ -21,7 +21,8 @@ from pyrox.report import Finding, Report, diagnose, examine
 
 __all__ = [
     "ConvergenceWarning", "Finding", "Report", "autocorrelation", "autocovariance", "diagnose", "effective_sample_size",
-    "examine", "gelman_rubin", "hpdi", "print_summary", "rank_rhat_and_ess", "split_gelman_rubin", "summary", "warn_all",
+    "examine", "gelman_rubin", "hpdi", "print_summary", "rank_rhat_and_ess", "split_gelman_rubin", "summary",
+    "warn_all",
 ]  # fmt: skip
 
 
