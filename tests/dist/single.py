@@ -18,7 +18,8 @@ def points(case) -> np.ndarray:
         found = np.asarray(case.points)
     if case.d.is_discrete:
         return found.astype(np.int32)
-    representable = found[np.abs(found) < np.finfo(np.float32).max]
+    inside = np.abs(found) < np.finfo(np.float32).max
+    representable = found[inside.reshape(len(found), -1).all(axis=1)]
     return representable.astype(np.float32).astype(float)
 
 
