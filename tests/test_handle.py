@@ -69,6 +69,8 @@ def test_it_returns_at_once_and_compiles_behind(schools):
 def test_inspection_gives_the_draws_so_far(schools, endless):
     wait_for(lambda: endless.progress.done > 3000)
     seen = endless.inspect()
+    done = endless.progress.done
+    wait_for(lambda: endless.progress.done > done + 10_000)  # the chain that is behind goes on first
     later = endless.inspect()
     count = seen["posterior"].sizes["draw"]
     assert 0 < count < later["posterior"].sizes["draw"]
