@@ -105,10 +105,13 @@ class UpdateLoop:
         self._executables: dict[tuple, Any] = {}
 
     def run(
-        self, position: Position, rate: float, data: Tree, first: int, n: int, *, guarded: bool
+        self, position: Position, total: Tree, rate: float, data: Tree, first: int, n: int, *, guarded: bool
     ) -> tuple[Position, Piece]:
-        """Make ``n`` steps, at most ``block``, from batch ``first`` on; ``guarded`` skips those that fail."""
-        arguments = (position, jnp.asarray(rate, float), data, np.int32(first), np.int32(n))
+        """Make ``n`` steps, at most ``block``, from batch ``first`` on; ``guarded`` skips those that fail.
+
+        ``total`` is the sum of parameters so far: carried on, it does not depend on where pieces begin.
+        """
+        arguments = (position, total, jnp.asarray(rate, float), data, np.int32(first), np.int32(n))
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), arguments)
         key = (guarded, *((x.shape, x.dtype) for x in jax.tree.leaves(shapes)))
         if key not in self._executables:
@@ -123,25 +126,29 @@ class UpdateLoop:
         fixed, batches = data
         return fixed, [jax.lax.dynamic_index_in_dim(x, i, keepdims=False) for x in batches]
 
-    def _blank(self, position: Position) -> tuple[Array, Tree]:
-        params = self.optim.get_params(position.optim)
-        return jnp.zeros(self.block), jax.tree.map(jnp.zeros_like, params) if self._averaged else None
+    def no_total(self, position: Position) -> Tree:
+        """Give a sum of no parameters; None if there is nothing to be summed."""
+        return jax.tree.map(jnp.zeros_like, self.optim.get_params(position.optim)) if self._averaged else None
 
     def _plus(self, total: Tree, position: Position) -> Tree:
         if not self._averaged:
             return None
         return jax.tree.map(jnp.add, total, self.optim.get_params(position.optim))
 
-    def _plain(self, position: Position, rate: Array, data: Tree, first: Array, n: Array) -> tuple[Position, Piece]:
+    def _plain(
+        self, position: Position, total: Tree, rate: Array, data: Tree, first: Array, n: Array
+    ) -> tuple[Position, Piece]:
         def body(i: Array, carry: tuple) -> tuple:
             position, losses, total = carry
             position, value, _ = self._step(position, rate, self._pick(data, first + i))
             return position, losses.at[i].set(value.astype(losses.dtype)), self._plus(total, position)
 
-        position, losses, total = jax.lax.fori_loop(0, n, body, (position, *self._blank(position)))
+        position, losses, total = jax.lax.fori_loop(0, n, body, (position, jnp.zeros(self.block), total))
         return position, Piece(losses, total, self._finite(position), n, jnp.zeros((), jnp.int32))
 
-    def _guarded(self, position: Position, rate: Array, data: Tree, first: Array, n: Array) -> tuple[Position, Piece]:
+    def _guarded(
+        self, position: Position, total: Tree, rate: Array, data: Tree, first: Array, n: Array
+    ) -> tuple[Position, Piece]:
         def proceed(carry: tuple) -> Array:
             return (carry[0] < n) & (carry[1] < _MAX_FAILURES)
 
@@ -155,7 +162,7 @@ class UpdateLoop:
             return i + 1, jnp.where(good, 0, streak + 1), position, losses, self._plus(total, position)
 
         zero = jnp.zeros((), jnp.int32)
-        start = (zero, zero, position, *self._blank(position))
+        start = (zero, zero, position, jnp.zeros(self.block), total)
         i, streak, position, losses, total = jax.lax.while_loop(proceed, body, start)
         return position, Piece(losses, total, self._finite(position), i, streak)
 
@@ -253,17 +260,17 @@ class FitJob:
             data, n = (self._data, arrays), min(n, left)
         rate = self._rates[self._phase] if self._rates else 1.0
         start = self.position
-        position, piece = self._loop.run(start, rate, data, first, n, guarded=self._guarded)
+        total = self._loop.no_total(start) if self._sum is None else self._sum
+        position, piece = self._loop.run(start, total, rate, data, first, n, guarded=self._guarded)
         if not self._guarded and not (np.isfinite(np.asarray(piece.losses)[:n]).all() and piece.finite):
             self._guarded = True  # once more from where this piece began, leaving out the steps that fail
-            position, piece = self._loop.run(start, rate, data, first, n, guarded=True)
+            position, piece = self._loop.run(start, total, rate, data, first, n, guarded=True)
         made = int(piece.steps)
         losses = np.asarray(piece.losses)[:made]
         self.position = position
         self.losses[self.steps : self.steps + made] = losses
         self._count_failures(losses, int(piece.streak), data, first)
-        if piece.total is not None:
-            self._sum = piece.total if self._sum is None else jax.tree.map(np.add, self._sum, piece.total)
+        self._sum = piece.total
         self.steps += made
         if self._feed is not None:
             self._feed.use(made)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from models import EFFECT, ERROR, eight_schools, schools_function
@@ -13,6 +14,8 @@ import pyrox as px
 from pyrox.vi import psis
 from pyrox.vi.flat import starting_positions
 from pyrox.vi.lbfgs import Path as Descent
+from pyrox.vi.loop import FitJob, Position, UpdateLoop
+from pyrox.vi.optim import Adam, as_optimizer
 
 Y = np.array([0.3, 1.2, -0.4, 2.0])
 METHODS = ("advi", "fullrank_advi", "lowrank_advi", "flow", "laplace", "pathfinder")
@@ -65,6 +68,24 @@ def test_every_method_gives_results(method):
 def test_same_seed_same_draws():
     runs = [px.fit(500, "advi", eight_schools(), 3, progressbar=False).sample(50) for _ in range(2)]
     np.testing.assert_array_equal(*[r["posterior"]["mu"] for r in runs])
+
+
+def test_pieces_do_not_change_a_bit():
+    def noisy(params, key, data):
+        return jnp.sum((params - data) ** 2 * (1 + 0.1 * jax.random.normal(key, params.shape)))
+
+    optim = as_optimizer(Adam(0.03))
+    ends = []
+    for pieces in ([200] * 4, [1] * 7 + [93] * 9, [150, 1, 649]):
+        loop = UpdateLoop(noisy, optim, 100, averaged=True, rated=True)
+        position = Position(optim.init(jnp.zeros(5)), jax.random.key_data(jax.random.key(1)))
+        job = FitJob(loop, position, jnp.linspace(0.1, 3.0, 5), 800)
+        for n in pieces:
+            job.advance(n)
+        ends.append([*jax.tree.leaves(job.best[2]), job.losses])
+    for other in ends[1:]:
+        for a, b in zip(ends[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_functions_and_start():
