@@ -12,15 +12,9 @@ from pyrox.model import values as host
 from pyrox.model.graph import Model
 from pyrox.model.handlers import block
 from pyrox.model.messenger import Messenger
+from pyrox.model.nodes import NEEDS_NUMBERS
 from pyrox.model.sites import Collect, Density, Inspect, Known, Place, Pointwise, Sites, Values
 from pyrox.typing import Array, Key, Tree
-
-_NEEDS_NUMBERS = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.NonConcreteBooleanIndexError,
-)
 
 
 class LogDensity:
@@ -68,7 +62,7 @@ class LogDensity:
         self._known_args: dict[str, Any] = {}
         try:
             self.sites = self._inspect(arrays)
-        except _NEEDS_NUMBERS:
+        except NEEDS_NUMBERS:
             if not arrays:
                 raise
             # The program looks into its arguments (to work out a shape, say): they become part of the structure.

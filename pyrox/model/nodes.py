@@ -21,7 +21,7 @@ WAYS_OUT = (
     "or px.lift(f)(x) for any JAX function f"
 )
 # What JAX raises when a function needs numbers where it got a placeholder.
-_NEEDS_NUMBERS = (
+NEEDS_NUMBERS = (
     jax.errors.ConcretizationTypeError,
     jax.errors.TracerArrayConversionError,
     jax.errors.TracerIntegerConversionError,
@@ -193,7 +193,7 @@ class Expression(KeepsItsFunction, Node):
         leaves = [host.as_literal(leaf) for leaf in leaves]
         try:
             self._fill(leaves, hidden=True)
-        except _NEEDS_NUMBERS:
+        except NEEDS_NUMBERS:
             if not any(host.is_array(leaf) for leaf in leaves):
                 raise
             # The function looks into its arrays (to work out a shape, say): keep them as they are.
@@ -219,7 +219,7 @@ class Expression(KeepsItsFunction, Node):
         structs = tuple(node.abstract for node in self.inputs)
         try:
             self.struct = _infer(self.fn, self.layout, self.leaves, structs)
-        except _NEEDS_NUMBERS:
+        except NEEDS_NUMBERS:
             raise
         except (TypeError, ValueError, IndexError) as error:
             if isinstance(error, NodeError):
