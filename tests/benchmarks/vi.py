@@ -111,7 +111,7 @@ def pyrox_runs(problem, burst):
     def whole(steps, seed):
         return svi.run(jax.random.key(seed), steps, *args, progress_bar=False, early_stopping=False).losses
 
-    return whole, lambda: loop.run(start, 1.0, data, 0, burst, guarded=False)
+    return whole, lambda: loop.run(start, loop.no_total(start), 1.0, data, 0, burst, guarded=False)
 
 
 def numpyro_runs(problem, burst):
