@@ -81,6 +81,7 @@ class Approximation:
             method=self.method,
             sampling_time=self._seconds,
             random_seed=int(random_seed) if isinstance(random_seed, Integral) else None,
+            **self._target.attrs,
         )
         return results.build(groups, dims=self._target.dims, coords=self._target.coords, attrs=attrs)
 

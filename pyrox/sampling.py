@@ -263,6 +263,7 @@ class SamplingRun:
             random_seed=self.task.random_seed,
             native_kernel=int(self._native),
             interrupted=None if self.complete else 1,
+            **self.task.target.attrs,
         )
 
     def datasets(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A model made ready for inference: its density, its present data, and what was compiled for them."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -10,6 +11,7 @@ import numpy as np
 
 from pyrox.errors import ModelError
 from pyrox.model import LogDensity, Model, current_model, model_dims
+from pyrox.model.fingerprint import fingerprint, fingerprints
 from pyrox.samplers.compile import ChainProgram, compile_function
 from pyrox.samplers.positions import PositionMap
 from pyrox.typing import Tree
@@ -57,6 +59,11 @@ class Target:
         """Labels of every dim."""
         return self._model.coords if self._model is not None else {}
 
+    @property
+    def attrs(self) -> dict[str, str]:
+        """What results keep to tell their model by: hashes of the whole and of each variable; none of a function."""
+        return {} if self._model is None else model_attrs(self._model)
+
     def known_values(self, data: Tree) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Give the observed values, and the named data."""
         if self._known is None:
@@ -94,6 +101,11 @@ class Target:
     def log_likelihood(self, positions: np.ndarray, data: Tree) -> dict[str, np.ndarray]:
         """Give the log-density of every observation at positions of shape ``(chain, draw, dim)``."""
         return self.compile_map("log_likelihood", data)(positions, data)
+
+
+def model_attrs(model: Model) -> dict[str, str]:
+    """Give the hashes that results keep of their model."""
+    return {"model_hash": fingerprint(model), "model_parts": json.dumps(fingerprints(model))}
 
 
 def _shapes(data: Tree) -> Tree:
