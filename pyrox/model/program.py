@@ -1,6 +1,7 @@
 """Play a graph back as a program of primitives."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import jax
@@ -244,6 +245,9 @@ class RandomVariable(Statement):
         self.dist, self.declared, self.observed = dist, declared, observed
         self.initval, self.total_size, self.struct = initval, total_size, struct
         self.transform: Transform | None = None
+        # From the right: the axes on which observed values are as long as the parameters make a draw.
+        pairs = zip(dist.struct.shape[::-1], observed.shape[::-1] if observed is not None else (), strict=False)
+        self.follows = tuple(a == b for a, b in pairs)
 
     def draw(self, key: Any, values: dict[Node, Any]) -> Any:
         if self.observed is not None:
@@ -272,19 +276,22 @@ class RandomVariable(Statement):
         natural = tuple(dist.batch_shape) + tuple(dist.event_shape)
         seen = None if observed is None else jnp.shape(observed)
         declared = run.shape(self.dims, self.declared, seen if seen is not None else natural)
-        if declared is None and seen is not None and not _broadcasts(natural, seen):
-            # The predictors have got another length: the variable is drawn anew with it (prediction);
-            # a density finds that the observed values no longer fit, and says so.
-            return tuple(dist.batch_shape)
-        return fit_batch(self.name, dist, declared, seen, self.dims, self.parameters())
+        expected = None if seen is None else self._follow(natural, seen)
+        return fit_batch(self.name, dist, declared, expected, self.dims, self.parameters())
+
+    def _follow(self, natural: Shape, seen: Shape) -> Shape:
+        """Give the shape for observed values of a shape, once the parameters may have got another length.
+
+        The variable is drawn anew with their length (prediction); a density finds that the observed values no longer
+        fit, and says so.
+        """
+        axes = zip_longest(seen[::-1], natural[::-1], self.follows)
+        return tuple(n if n is not None and (follows or s is None) else s for s, n, follows in axes)[::-1]
 
     def infer(self) -> None:
         natural = self.dist.struct.shape
-        seen = None if self.observed is None else self.observed.shape
-        shape = self.declared if self.declared is not None else (seen if seen is not None else natural)
-        if self.declared is None and not _broadcasts(natural, shape):
-            shape = natural
-        self.struct = jax.ShapeDtypeStruct(shape, self.dist.struct.dtype)
+        seen = natural if self.observed is None else self._follow(natural, self.observed.shape)
+        self.struct = jax.ShapeDtypeStruct(seen if self.declared is None else self.declared, self.dist.struct.dtype)
 
 
 def play(statements: Sequence[Statement], lengths: Mapping[str, int]) -> dict[str, Any]:
