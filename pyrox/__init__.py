@@ -117,6 +117,7 @@ from pyrox.model import (
 )
 
 __version__ = "0.1.0"
+from pyrox.storage import load, save
 from pyrox.variational import find_MAP, fit
 
 __all__ = [
@@ -231,6 +232,7 @@ __all__ = [
     "fit",
     "handlers",
     "lift",
+    "load",
     "math",
     "model",
     "primitives",
@@ -238,6 +240,7 @@ __all__ = [
     "resume",
     "sample",
     "samplers",
+    "save",
     "set_compilation_cache",
     "set_data",
     "set_host_device_count",

@@ -1,8 +1,9 @@
 """Build the one result object of every engine: groups with names, dims and coords, for either generation of ArviZ."""
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -254,3 +255,60 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "unknown"
+
+def take_apart(dataset: Any) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Split a dataset into what JSON can hold, and arrays that it refers to by number; no array holds objects."""
+    arrays: list[np.ndarray] = []
+
+    def split(variable: Any, name: Any) -> dict[str, Any]:
+        values, dims = np.asarray(variable.values), [str(dim) for dim in variable.dims]
+        told = {"dims": dims, "attrs": _json_attrs(variable.attrs), "array": len(arrays)}
+        if values.dtype == object:  # labels
+            labels = [_write_label(x, name) for x in values.ravel()]
+            return {"dims": dims, "attrs": told["attrs"], "labels": labels, "shape": list(values.shape)}
+        arrays.append(values)
+        return told
+
+    plain = {
+        "attrs": _json_attrs(dataset.attrs),
+        "coords": {str(name): split(x, name) for name, x in dataset.coords.variables.items()},
+        "variables": {str(name): split(x.variable, name) for name, x in dataset.data_vars.items()},
+    }
+    return plain, arrays
+
+
+def put_together(plain: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Any:
+    """Make the dataset that ``take_apart`` has split."""
+    import xarray as xr
+
+    def join(told: Mapping[str, Any]) -> tuple:
+        if "labels" not in told:
+            return told["dims"], arrays[told["array"]], told["attrs"]
+        labels = np.empty(len(told["labels"]), object)
+        labels[:] = [_read_label(x) for x in told["labels"]]
+        return told["dims"], labels.reshape(told["shape"]), told["attrs"]
+
+    coords, variables = ({name: join(x) for name, x in plain[part].items()} for part in ("coords", "variables"))
+    return xr.Dataset(variables, coords=coords, attrs=dict(plain["attrs"]))
+
+
+def _json_attrs(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps({str(name): value for name, value in attrs.items()}, default=_plain_attr))
+
+
+def _plain_attr(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _write_label(label: Any, name: Any) -> Any:
+    if label is None or isinstance(label, str | int | float):
+        return label
+    if isinstance(label, date):
+        return {"datetime" if isinstance(label, datetime) else "date": label.isoformat()}
+    raise ModelError(f"{name!r} has a label that no file can hold: {label!r}; use text, numbers or dates")
+
+
+def _read_label(written: Any) -> Any:
+    if not isinstance(written, dict):
+        return written
+    return date.fromisoformat(written["date"]) if "date" in written else datetime.fromisoformat(written["datetime"])

@@ -66,6 +66,7 @@ LAYERS = {
     "pyrox.inference": "inference",
     "pyrox.approximation": "inference",
     "pyrox.variational": "inference",
+    "pyrox.storage": "inference",
     "pyrox.__main__": "main",
     "pyrox": "package",
 }

@@ -319,6 +319,7 @@ def lift(fn: Callable) -> Callable:
 
     lifted.__name__ = function_name(fn)
     lifted.__doc__ = fn.__doc__
+    lifted.__wrapped__ = fn  # where @px.lift decorates fn, its name leads here
     return lifted
 
 
