@@ -112,8 +112,12 @@ from pyrox.model import (
     describe,
     lift,
     math,
+    model_to_graphviz,
+    model_to_mermaid,
     render,
     set_data,
+    to_graphviz,
+    to_mermaid,
 )
 
 __version__ = "0.1.0"
@@ -235,6 +239,8 @@ __all__ = [
     "load",
     "math",
     "model",
+    "model_to_graphviz",
+    "model_to_mermaid",
     "primitives",
     "render",
     "resume",
@@ -246,6 +252,8 @@ __all__ = [
     "set_host_device_count",
     "set_platform",
     "set_precision",
+    "to_graphviz",
+    "to_mermaid",
     "validation_enabled",
     "vi",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ LAYERS = {
     "pyrox.errors": "base",
     "pyrox.typing": "base",
     "pyrox._pytree": "base",
+    "pyrox._html": "base",
     "pyrox.dist": "dist",
     "pyrox.model": "model",
     "pyrox.samplers": "samplers front",  # its __init__ exports everything

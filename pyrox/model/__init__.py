@@ -105,6 +105,7 @@ from pyrox.model.initial import (
 from pyrox.model.nodes import Node, lift
 from pyrox.model.predictive import Predictive
 from pyrox.model.program import RandomVariable
+from pyrox.model.show import model_to_graphviz, model_to_mermaid, to_graphviz, to_mermaid
 from pyrox.model.sites import FreeSite
 from pyrox.model.variables import Data, Deterministic, Potential
 
@@ -219,10 +220,14 @@ __all__ = [
     "log_likelihood",
     "math",
     "model_dims",
+    "model_to_graphviz",
+    "model_to_mermaid",
     "potential_energy",
     "primitives",
     "render",
     "set_data",
     "statements",
+    "to_graphviz",
+    "to_mermaid",
     "transform_fn",
 ]

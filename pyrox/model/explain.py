@@ -1,7 +1,8 @@
 """Explain a program: its sites, their distributions, shapes and dims, and what depends on what."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -9,109 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyrox._pytree import show
-from pyrox.dist import Distribution, Expanded, Independent
+from pyrox.dist import Distribution, Expanded, Independent, constraints
 from pyrox.errors import ModelError, ShapeError
+from pyrox.model import picture
+from pyrox.model.description import Description, Law, Site
 from pyrox.model.handlers import block
 from pyrox.model.messenger import Message, Messenger, require_new, shape_of
 from pyrox.model.sites import dims_of, holds_copies
 from pyrox.typing import Shape
 
-_ARROW = "<-- "
-
-
-@dataclass(frozen=True)
-class Site:
-    """One site of a program.
-
-    Attributes
-    ----------
-    name, kind
-        Its name; ``"free"``, ``"observed"``, ``"param"``, ``"deterministic"``, ``"factor"``, ``"data"`` or ``"plate"``.
-    distribution
-        How it is distributed, with the names of what its parameters are made of.
-    shape, event_dim
-        Of its value.
-    dims
-        Names of the axes, None where they have none.
-    parents
-        The sites that it depends on directly.
-    problem
-        What is wrong with it, if anything.
-    """
-
-    name: str
-    kind: str
-    distribution: str = ""
-    shape: Shape = ()
-    event_dim: int = 0
-    dims: tuple[str | None, ...] = ()
-    parents: tuple[str, ...] = ()
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Description:
-    """The sites of a program, in the order of their statements; printed, a table.
-
-    Attributes
-    ----------
-    sites
-        By name.
-    problem
-        The first inconsistency: where it stands, and what is wrong; empty if there is none.
-    """
-
-    sites: Mapping[str, Site]
-    problem: str = ""
-
-    def __str__(self) -> str:
-        rows = [("site", "kind", "distribution", "shape", "dims", "depends on", "")]
-        for site in self.sites.values():
-            at = len(site.shape) - site.event_dim
-            batch, event = site.shape[:at], site.shape[at:]
-            shape = f"{_plain(batch)} | {_plain(event)}" if site.event_dim else _plain(batch)
-            dims = ", ".join(d or "." for d in site.dims)
-            problem = _ARROW + site.problem if site.problem else ""
-            rows.append((site.name, site.kind, site.distribution, shape, dims, ", ".join(site.parents), problem))
-        widths = [max(len(row[i]) for row in rows) for i in range(6)]
-        lines = ["  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[6]]).rstrip() for r in rows]
-        if self.problem and not any(site.problem for site in self.sites.values()):
-            lines.append(_ARROW + self.problem)
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A picture of a program.
-
-    Attributes
-    ----------
-    source
-        The graph in the DOT language of Graphviz.
-    description
-        What it shows.
-    """
-
-    source: str
-    description: Description
-
-    def __str__(self) -> str:
-        return self.source
-
-    def to_graphviz(self) -> Any:
-        """Give a ``graphviz.Source``, which notebooks show and ``.render(path)`` writes."""
-        try:
-            import graphviz
-        except ImportError:
-            raise ModelError(
-                "pictures need the package graphviz: pip install 'pyrox[graph]'; "
-                "print(drawing.source) gives the graph in the DOT language"
-            ) from None
-        return graphviz.Source(self.source)
-
-
+_PREVIEWED = 5  # first values of data that are shown
 def describe(program: Callable, *args: Any, **kwargs: Any) -> Description:
     """List the sites of a program: distribution, shape, dims and dependence, without computing anything.
 
@@ -134,28 +42,30 @@ def describe(program: Callable, *args: Any, **kwargs: Any) -> Description:
     ...     tau = HalfNormal("tau", 5.0)
     ...     theta = Normal("theta", 0.0, tau, dims="school")
     >>> describe(model)
-    site   kind  distribution              shape  dims    depends on
-    tau    free  HalfNormal(scale=5)       ()
-    theta  free  Normal(loc=0, scale=tau)  (2,)   school  tau
+    site   kind  distribution              support   shape  dims    depends on
+    tau    free  HalfNormal(scale=5)       positive  ()
+    theta  free  Normal(loc=0, scale=tau)  real      (2,)   school  tau
+    dim school (2): A, B
     """
     found = _Structure(None)
     problem, first = _attempt(lambda: jax.eval_shape(lambda: _run(program, args, kwargs, found)))
-    graph = _Dependence({}, {}) if problem else _dependence(program, args, kwargs, found)
-    sites = {}
-    for name, msg in found.messages.items():
-        texts, parents = graph.texts.get(name, {}), graph.parents.get(name, ())
-        sites[name] = _describe_site(msg, texts, parents)
+    graph = _Dependence({}, {}, {}) if problem else _dependence(program, args, kwargs, found)
+    sites = {name: _describe_site(msg, graph) for name, msg in found.messages.items()}
     if problem and first is None:
         problem = f"after {list(sites)[-1]}: {problem}" if sites else problem
     elif problem:
-        if first in sites:
-            sites[first] = Site(**{**vars(sites[first]), "problem": problem})
-        else:
-            sites[first] = Site(first, "?", problem=problem)
-    return Description(sites, f"{first}: {problem}" if first and problem else problem)
+        sites[first] = replace(sites.get(first, Site(first, "?")), problem=problem)
+    # A Model has coords; this module lies below that of Model.
+    coords, lengths = getattr(program, "coords", {}), getattr(program, "dim_lengths", {})
+    return Description(
+        sites,
+        f"{first}: {problem}" if first and problem else problem,
+        getattr(program, "name", "") if lengths or coords else "",
+        {dim: (n, coords.get(dim)) for dim, n in lengths.items()},
+    )
 
 
-def render(program: Callable, *args: Any, **kwargs: Any) -> Drawing:
+def render(program: Callable, *args: Any, **kwargs: Any) -> picture.Drawing:
     """Draw the sites of a program and what depends on what; a frame stands around those that share plates or dims.
 
     Parameters
@@ -167,7 +77,8 @@ def render(program: Callable, *args: Any, **kwargs: Any) -> Drawing:
 
     Returns
     -------
-    The drawing, as text in the DOT language; ``to_graphviz()`` makes a picture of it.
+    The drawing: notebooks show it, ``to_graphviz()`` gives a graph of the package graphviz, ``source`` and ``mermaid``
+    the text in these languages. ``px.to_graphviz`` has more options.
 
     Raises
     ------
@@ -183,10 +94,7 @@ def render(program: Callable, *args: Any, **kwargs: Any) -> Drawing:
     >>> '"a" -> "b"' in render(model).source
     True
     """
-    description = describe(program, *args, **kwargs)
-    if description.problem:
-        raise ShapeError(f"the program is not consistent, describe(...) shows where: {description.problem}")
-    return Drawing(_dot(description), description)
+    return picture.draw(describe(program, *args, **kwargs))
 
 
 # The run that finds the sites
@@ -214,12 +122,16 @@ class _Structure(Messenger):
         if kind == "sample" and isinstance(msg["fn"], Distribution):
             core = _core(msg["fn"])
             record.update(shape=shape_of(msg), event_dim=msg["fn"].event_dim, observed=msg["is_observed"])
-            record.update(law=type(core).__name__, params=[p.name for p in core.params])
+            record.update(law=_outline(core), support=_tell_support(msg["fn"]))
             if msg["is_observed"]:
                 self._require_fit(msg, record)
         value = _abstract(msg, record)
+        if kind == "data":
+            record["preview"] = _preview(msg["args"][0])
         if self.inputs is not None:
             self.parts[name] = _parts(msg["fn"] if kind == "sample" else None, value)
+            if kind == "sample" and msg["is_observed"]:
+                self.parts[name][_SEEN] = value
         record["struct"] = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)), value)
         # What comes after sees a stand-in, so that dependence on this site can be told from that on its parents.
         msg["value"] = value if self.inputs is None or name not in self.inputs else self.inputs[name]
@@ -270,6 +182,7 @@ def _attempt(run: Callable) -> tuple[str, str | None]:
 @dataclass(frozen=True)
 class _Dependence:
     parents: dict[str, tuple[str, ...]]
+    seen: dict[str, tuple[str, ...]]
     texts: dict[str, dict[str, str]]
 
 
@@ -287,27 +200,78 @@ def _dependence(program: Callable, args: tuple, kwargs: dict, found: _Structure)
     names = [n for n, struct in sorted(structs.items()) for _ in jax.tree.leaves(struct)]
     sources, own = _sources(closed.jaxpr, names)
     variables = jax.tree.unflatten(jax.tree.structure(shapes), closed.jaxpr.outvars)
-    parents: dict[str, tuple[str, ...]] = {}
-    texts: dict[str, dict[str, str]] = {}
+    found = _Dependence({}, {}, {})
+
+    def above(name: str, parts: Any) -> tuple[str, ...]:
+        leaves = jax.tree.leaves(parts, is_leaf=lambda x: not isinstance(x, dict | list | tuple))
+        reached = set().union(*map(sources, leaves)) - {name}
+        return tuple(n for n in structs if n in reached)
+
     for name, parts in variables.items():
-        reached = [sources(v) for v in jax.tree.leaves(parts, is_leaf=lambda x: not isinstance(x, dict | list | tuple))]
-        above = set().union(*reached) - {name}
-        parents[name] = tuple(n for n in structs if n in above)
-        texts[name] = {
+        found.seen[name] = above(name, parts.pop(_SEEN, ()))
+        found.parents[name] = above(name, parts)
+        found.texts[name] = {
             p: _tell(known[name][p], variable, own, [n for n in structs if n in sources(variable)])
             for p, variable in parts.items() if not isinstance(variable, dict | list | tuple)
         }  # fmt: skip
-    return _Dependence(parents, texts)
+    return found
+
+
+# Among the parts of a site: its observed values.
+_SEEN = "observed values"
 
 
 def _parts(fn: Any, value: Any) -> dict[str, Any]:
     """Split what a site is made of: the parameters of its distribution by name, else its value."""
     if not isinstance(fn, Distribution):
         return {"": value}
-    core = _core(fn)
-    named = {p.name: getattr(core, p.attribute) for p in core.params}
     rest = {f"#{i}": leaf for i, leaf in enumerate(jax.tree.leaves(fn))}
-    return {**{n: v for n, v in named.items() if v is not None}, **rest}
+    return {**_parameters(_core(fn)), **rest}
+
+
+def _parameters(core: Distribution, path: str = "") -> dict[str, Any]:
+    """Give the parameters of a distribution, and of those it is made of, by their path."""
+    named = {f"{path}{p.name}": getattr(core, p.attribute) for p in core.params}
+    for name, inner in _components(core):
+        named |= _parameters(inner, f"{path}{name}.")
+    return {n: v for n, v in named.items() if v is not None}
+
+
+def _components(core: Distribution) -> list[tuple[str, Distribution]]:
+    """List the distributions that one is made of."""
+    found = []
+    for name, value in vars(core).items():
+        items = enumerate(value) if isinstance(value, list | tuple) else [("", value)]
+        found += [(f"{name}.{i}".rstrip("."), _core(d)) for i, d in items if isinstance(d, Distribution)]
+    return found
+
+
+def _outline(core: Distribution, path: str = "") -> Law:
+    """Write a distribution with the path of each parameter in its place."""
+    laws: dict[str, Any] = {}
+    for name, inner in _components(core):
+        field, _, item = name.partition(".")
+        law = _outline(inner, f"{path}{name}.")
+        laws[field] = (*laws.get(field, ()), law) if item else law
+    params = {p.name: f"{path}{p.name}" for p in core.params if getattr(core, p.attribute) is not None}
+    return Law(type(core).__name__.lstrip("_"), tuple({**laws, **params}.items()))
+
+
+def _tell_support(fn: Distribution) -> str:
+    """Say where values lie, in a few words."""
+    support = fn.support
+    if not constraints.has_fixed_support(support):
+        return "as its parameters say"
+    said = re.sub(r" \(.*\)", "", str(support)).removeprefix("in the interval ")
+    said = re.sub(r"^(an|a|the) ", "", said)
+    return said.replace("finite real numbers", "reals").replace("finite real number", "real")
+
+
+def _preview(value: Any) -> str:
+    if isinstance(value, jax.core.Tracer) or not hasattr(value, "dtype"):
+        return ""
+    first = ", ".join(f"{x:.4g}" for x in np.ravel(value)[:_PREVIEWED])
+    return f"{value.dtype}: {first}{', …' if np.size(value) > _PREVIEWED else ''}"
 
 
 def _number(value: Any) -> Any:
@@ -352,62 +316,22 @@ def _tell(value: Any, variable: Any, own: dict, parents: Iterable[str]) -> str:
     return show(np.asarray(value)) if np.ndim(value) else f"{np.asarray(value).item():.4g}".replace("e+00", "")
 
 
-def _describe_site(msg: Message, texts: Mapping[str, str], parents: tuple[str, ...]) -> Site:
+def _describe_site(msg: Message, graph: _Dependence) -> Site:
     name, kind = msg["name"], msg["type"]
+    texts, parents, seen = graph.texts.get(name, {}), graph.parents.get(name, ()), graph.seen.get(name, ())
     if kind == "plate":
         size, taken = msg["args"]
-        return Site(name, kind, "" if size == taken else f"{taken} of {size}", (taken,))
+        return Site(name, kind, values="" if size == taken else f"{taken} of {size}", shape=(taken,))
     if "law" not in msg:
         shape = tuple(msg["struct"].shape) if hasattr(msg.get("struct"), "shape") else ()
-        return Site(name, kind, "", shape, 0, _axes(msg["dims"], shape), parents)
-    inside = ", ".join(f"{p}={texts[p]}" for p in msg["params"] if p in texts)
-    label = f"{msg['law']}({inside})" if texts else msg["law"]
-    kind, shape = "observed" if msg["observed"] else "free", msg["shape"]
-    return Site(name, kind, label, shape, msg["event_dim"], _axes(msg["dims"], shape), parents)
+        values = msg.get("preview", "")
+        return Site(name, kind, values=values, shape=shape, dims=_axes(msg["dims"], shape), parents=parents)
+    kind, shape = "observed" if msg["observed"] else "free", tuple(int(n) for n in msg["shape"])
+    return Site(
+        name, kind, law=msg["law"].filled(texts), support=msg["support"], shape=shape, event_dim=msg["event_dim"],
+        dims=_axes(msg["dims"], shape), parents=parents, observed=seen,
+    )  # fmt: skip
 
 
 def _axes(dims: tuple | None, shape: Shape) -> tuple[str | None, ...]:
     return tuple(dims) if dims is not None and len(dims) == len(shape) else ()
-
-
-def _plain(shape: Shape) -> str:
-    return str(tuple(int(n) for n in shape))
-
-
-# The picture
-
-_STYLES = {
-    "free": "shape=ellipse",
-    "observed": "shape=ellipse, style=filled, fillcolor=lightgray",
-    "param": "shape=plaintext",
-    "deterministic": "shape=box",
-    "factor": "shape=box, style=filled, fillcolor=lightgray",
-    "data": "shape=box, style=rounded",
-}
-
-
-def _dot(description: Description) -> str:
-    sites = {n: s for n, s in description.sites.items() if s.kind != "plate"}
-    groups: dict[tuple, list[Site]] = {}
-    for site in sites.values():
-        named = tuple((d, n) for d, n in zip(site.dims, site.shape, strict=False) if d is not None)
-        groups.setdefault(named, []).append(site)
-    lines = ["digraph {"]
-    for i, (named, members) in enumerate(groups.items()):
-        inner = [f"  {_quote(s.name)} [label={_quote(_label(s))}, {_STYLES.get(s.kind, 'shape=box')}]" for s in members]
-        if named:
-            label = " x ".join(f"{d} ({n})" for d, n in named)
-            inner = [f"  subgraph cluster_{i} {{", f"    label={_quote(label)}", *(f"  {x}" for x in inner), "  }"]
-        lines += inner
-    lines += [f"  {_quote(p)} -> {_quote(s.name)}" for s in sites.values() for p in s.parents if p in sites]
-    return "\n".join([*lines, "}"])
-
-
-def _label(site: Site) -> str:
-    head = site.distribution.split("(")[0]
-    return f"{site.name}\n{head or site.kind}"
-
-
-def _quote(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
