@@ -12,6 +12,7 @@ from pyrox.model.messenger import active_handlers, handler_depth
 from pyrox.model.nodes import ancestors
 from pyrox.model.plates import PlateRun
 from pyrox.model.program import Data, Deterministic, Potential, RandomVariable, Statement, play
+from pyrox.model.views import Viewable
 
 # The models that are being written, innermost last, each with the number of handlers active when it was entered.
 _MODELS: ContextVar[tuple[tuple["Model", int], ...]] = ContextVar("pyrox_models", default=())
@@ -26,7 +27,7 @@ class Registry:
         self.version = 0
 
 
-class Model:
+class Model(Viewable):
     """A Bayesian model: statements inside ``with Model():`` register its variables.
 
     A model is callable: ``model()`` plays it back as a program of primitives, under whatever handlers are active.
