@@ -384,6 +384,13 @@ def has_fixed_support(constraint: Any) -> bool:
     )
 
 
+def covers_reals(constraint: Constraint) -> bool:
+    """Tell whether every array of finite real numbers belongs."""
+    while isinstance(constraint, _Independent):
+        constraint = constraint.base
+    return isinstance(constraint, _Real | _RealVector)
+
+
 def event_shape_of(constraint: Constraint, shape: Shape) -> Shape:
     """Give the event part of the shape of a value."""
     return tuple(shape[len(shape) - constraint.event_dim :])

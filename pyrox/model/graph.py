@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pyrox.errors import ModelError, ShapeError
+from pyrox.model import missing
 from pyrox.model import values as host
 from pyrox.model.messenger import active_handlers, handler_depth
 from pyrox.model.nodes import ancestors
@@ -49,6 +50,9 @@ class Model(Viewable):
     (2,)
     """
 
+    # Fingerprints of the models that this one was derived from.
+    origins: frozenset[str] = frozenset()
+
     def __init__(self, name: str = "", coords: Mapping[str, Any] | None = None) -> None:
         enclosing = _MODELS.get()
         self.parent = enclosing[-1][0] if enclosing and enclosing[-1][1] == handler_depth() else None
@@ -75,6 +79,7 @@ class Model(Viewable):
 
     def register(self, node: Statement) -> Statement:
         """Add a named node."""
+        missing.require_complete_inputs(node)
         self.registry.version += 1
         family: Model | None = self
         while family is not None:
@@ -243,6 +248,7 @@ class Model(Viewable):
 
     def refresh(self) -> bool:
         """Work out all shapes again, after those of data or dims have changed; tell whether they fit together."""
+        self.registry.version += missing.follow(self.named_vars.values(), self.registry)
         for node in ancestors(list(self.named_vars.values())):
             if isinstance(node, RandomVariable) and node.dims is not None and node.declared is not None:
                 lengths = self.registry.lengths
@@ -366,8 +372,8 @@ def _new_value(model: Model, name: str, value: Any) -> np.ndarray:
         known = [d.name for d in model.data_vars] or "none"
         kind = "no variable" if node is None else f"a {type(node).__name__}, not a Data,"
         raise ModelError(f"set_data: the model has {kind} {name!r}; its Data are {known}")
-    array = host.as_host(value, f"set_data: {name!r}")
-    host.require_finite(array, f"set_data: {name!r}", "remove or replace them first")
+    array = host.as_host(missing.unmask(value), f"set_data: {name!r}")
+    missing.require_allowed_gaps(node, array, model.named_vars.values())
     old = node.value
     if array.ndim != old.ndim:
         raise ShapeError(
@@ -401,6 +407,11 @@ def _check_new_value(model: Model, node: Data, array: np.ndarray) -> None:
     for rv in model.observed_RVs:
         if rv.observed is node and rv.dist.struct.support is not None:
             host.require_support(array, rv.dist.struct.support, f"set_data: {node.name!r}, observed by {rv.name!r},")
+    for name, imputation in missing.imputations(model.named_vars.values()).items():
+        struct = imputation.dist.struct
+        if imputation.source is node and struct.support is not None:
+            full = missing.fill_gaps(np.asarray(array, float), struct.support, len(struct.event_shape))
+            host.require_support(full, struct.support, f"set_data: {node.name!r}, observed by {name!r},")
 
 
 def model_dims(model: Model) -> dict[str, tuple[str | None, ...] | None]:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 
 from pyrox.dist import Distribution, biject_to
-from pyrox.dist.transforms import Transform
+from pyrox.dist.standard import FAMILIES, StandardForm, standard_form
+from pyrox.dist.transforms import ComposeTransform, Transform
 from pyrox.errors import ModelError, ShapeError
 from pyrox.typing import Shape
 
@@ -61,7 +62,8 @@ class Messenger:
     ``scale``, ``mask``
         Factor and mask of the site's log-density, or None.
     ``infer``
-        Hints for inference: ``initval``, ``exact`` (the value must have the shape of ``fn``), whatever a handler adds.
+        Hints for inference: ``initval``, ``exact`` (the value must have the shape of ``fn``), ``transform``,
+        ``noncentered`` (samplers see the standard form of ``fn``), whatever a handler adds.
         Replace the dict, do not change it: other runs may share it.
     ``plates``
         The plates around the statement, innermost first: tuples ``(name, dim, size)``.
@@ -248,8 +250,36 @@ def compute(msg: Message) -> None:
 
 def transform_of(msg: Message) -> Transform:
     """Give the bijection from unconstrained space for a site: the statement's own, or that of the support."""
-    own = msg["infer"].get("transform")
+    own, form = msg["infer"].get("transform"), noncentered_form(msg)
+    if form is not None:
+        return ComposeTransform((biject_to(form.base.support), form.transform))
     return biject_to(msg["fn"].support) if own is None else own
+
+
+def noncentered_form(msg: Message) -> StandardForm | None:
+    """Give the standard form of a site that is to be explored through it; None for all others.
+
+    Raises
+    ------
+    ModelError
+        If its distribution has none.
+    """
+    if not msg["infer"].get("noncentered"):
+        return None
+    return require_standard_form(msg["fn"], msg["name"])
+
+
+def require_standard_form(d: Distribution, name: str) -> StandardForm:
+    """Give the standard form of a distribution, or say which ones have one."""
+    form = standard_form(d)
+    if form is None:
+        while not d.params and hasattr(d, "base_dist"):
+            d = d.base_dist
+        raise ModelError(
+            f"{name}: a {type(d).__name__} cannot be non-centred, it has no location and scale to take out; "
+            f"what can: {FAMILIES}"
+        )
+    return form
 
 
 def shape_of(msg: Message) -> Shape | None:

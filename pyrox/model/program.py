@@ -245,6 +245,7 @@ class RandomVariable(Statement):
         self.dist, self.declared, self.observed = dist, declared, observed
         self.initval, self.total_size, self.struct = initval, total_size, struct
         self.transform: Transform | None = None
+        self.noncentered = False
         # From the right: the axes on which observed values are as long as the parameters make a draw.
         pairs = zip(dist.struct.shape[::-1], observed.shape[::-1] if observed is not None else (), strict=False)
         self.follows = tuple(a == b for a, b in pairs)
@@ -264,7 +265,7 @@ class RandomVariable(Statement):
         dist = run.value(self.dist)
         observed = None if self.observed is None else run.value(self.observed)
         dist = dist.expand(self._batch(run, dist, observed))
-        told = {"initval": self.initval, "transform": self.transform}
+        told = {"initval": self.initval, "transform": self.transform, "noncentered": self.noncentered or None}
         infer = {"exact": True} | {key: value for key, value in told.items() if value is not None}
         state = lambda: primitives.sample(self.name, dist, obs=observed, infer=infer, dims=self.dims)  # noqa: E731
         if self.total_size is None or observed is None:

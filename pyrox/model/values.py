@@ -79,6 +79,12 @@ def require_finite(array: np.ndarray, what: str, way_out: str) -> None:
     )
 
 
+def require_not_infinite(array: np.ndarray, what: str) -> None:
+    """Raise an error that shows the first infinity; NaN may mean that a value is missing."""
+    gone = array.dtype.kind in "fc" and np.isnan(array)
+    require_finite(np.where(gone, 0, array), what, "remove or replace them (NaN where a value is missing)")
+
+
 def require_support(array: np.ndarray, support: Support, what: str) -> None:
     """Raise an error that shows the first event outside a set."""
     # A check, not a part of the program that a JAX transformation may be looking at.

@@ -11,10 +11,11 @@ import numpy as np
 from pyrox.dist import Distribution, constraints
 from pyrox.dist.transforms import Transform
 from pyrox.errors import ModelError, NodeError, ShapeError
-from pyrox.model import primitives, program
+from pyrox.model import missing, primitives, program
 from pyrox.model import values as host
 from pyrox.model.graph import Model, enclosing_model
 from pyrox.model.nodes import Constant, Node, ancestors, call, contains_node, describe, evaluate_alone
+from pyrox.model.noncentering import noncenter_variable
 from pyrox.model.program import DistExpression, RandomVariable, fit_batch
 from pyrox.model.table import Row
 
@@ -53,7 +54,7 @@ class DistributionStatement:
     @property
     def __signature__(self) -> inspect.Signature:
         kind, only = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-        options = ("dims", "shape", "observed", "initval", "total_size", "transform")
+        options = ("dims", "shape", "observed", "initval", "total_size", "transform", "noncentered")
         return inspect.Signature(
             [
                 inspect.Parameter("name", kind),
@@ -72,26 +73,35 @@ class DistributionStatement:
         initval: Any = None,
         total_size: int | None = None,
         transform: Transform | None = None,
+        noncentered: bool = False,
         **named: Any,
     ) -> Any:
         model = enclosing_model()
         _require_place(model, self.row.name, name)
         what = f"{self.row.name} {name!r}"
-        given = self._bind(what, params, named)
+        given, observed = self._bind(what, params, named), missing.unmask(observed)
         dims, shape = host.as_dims(dims, what), host.as_shape(shape, what)
         if transform is not None and not isinstance(transform, Transform):
             raise ModelError(f"{what}: transform is one of px.dist.transforms; met {transform!r}")
         if self.row.size is not None:
             given = self.row.sized(given, _told_shape(model, name, dims, shape, observed))
         if model is None:
-            return _state_sample(self.row, name, given, dims, shape, observed, initval, total_size, transform)
+            hints = {"initval": initval, "transform": transform, "noncentered": noncentered or None}
+            return _state_sample(self.row, name, given, dims, shape, observed, total_size, hints)
         full = model.full_name(name, self.row.name, dims)
         given = _prefer_logits(given, self.row)
         _require_parameters(self.row, given, what)
         dist = _make_dist(_Builder(self.row), given, what)
-        node = _make_variable(model, full, dist, dims, shape, observed, initval, total_size)
+        gaps = None if observed is None else missing.find_gaps(observed, f"observed of {full!r}")
+        seen = observed if gaps is None else missing.fill_gaps(gaps, _known_support(dist), len(dist.struct.event_shape))
+        node = _make_variable(model, full, dist, dims, shape, seen, initval, total_size)
         node.transform = transform
-        return model.register(node)
+        if noncentered:
+            node = noncenter_variable(node)
+        if gaps is None:
+            return model.register(node)
+        parts = tuple(model.full_name(f"{name}{part}", self.row.name) for part in missing.SUFFIXES)
+        return missing.impute(node, observed if isinstance(observed, Node) else gaps, model, parts)
 
     def dist(self, *params: Any, shape: Any = None, **named: Any) -> Any:
         """Give the distribution alone, without a name: an argument of other statements."""
@@ -130,7 +140,7 @@ def _document(row: Row) -> str:
     return (
         f"State a random variable: {summary[0].lower()}{summary[1:]}.\n\n"
         f"Parameters, in order: {order}; all names: {names}.\n"
-        "Further: ``dims``, ``shape``, ``observed``, ``initval``, ``total_size``, ``transform``.\n"
+        "Further: ``dims``, ``shape``, ``observed``, ``initval``, ``total_size``, ``transform``, ``noncentered``.\n"
         f"See ``pyrox.dist.{row.make.__name__}`` for the density."
     )
 
@@ -167,16 +177,15 @@ def _plain_parameters(row: Row, given: dict) -> dict[str, Any]:
 
 
 def _state_sample(
-    row: Row, name: str, given: dict, dims: Any, shape: Any, observed: Any, initval: Any, total_size: int | None,
-    transform: Transform | None,
-) -> Any:  # fmt: skip
+    row: Row, name: str, given: dict, dims: Any, shape: Any, observed: Any, total_size: int | None, hints: dict
+) -> Any:
     given = _plain_parameters(row, given)
     d = row.build(given)
     observed = None if observed is None else jnp.asarray(_plain(observed))
     told = _tell_shapes(given)
     seen = None if observed is None else observed.shape
     d = d.expand(fit_batch(name, d, shape, seen, None, told))
-    infer = {key: v for key, v in (("initval", initval), ("transform", transform)) if v is not None}
+    infer = {key: v for key, v in hints.items() if v is not None}
     scale = None if total_size is None or observed is None else total_size / observed.shape[0]
     return primitives.sample(name, d, obs=observed, infer=infer, dims=dims, scale=scale)
 
@@ -456,8 +465,8 @@ def Data(name: str, value: Any, dims: Any = None, coords: Mapping[str, Any] | No
     if model is None:
         return primitives.data(name, jnp.asarray(_plain(value)), dims=dims)
     full = model.full_name(name, "Data", dims)
-    array = host.as_host(value, what)
-    host.require_finite(array, what, "remove or replace them before the model is built")
+    array = host.as_host(missing.unmask(value), what)
+    host.require_not_infinite(array, what)
     if coords:
         model.add_coords(coords)
     if dims is not None:

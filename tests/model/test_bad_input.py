@@ -50,12 +50,36 @@ TABLE = {
         r"y.*theta \(3,\).*\(3, 1\)",
     ),
     "two parameters": (lambda m: px.Normal("a", np.zeros(2), np.ones(3)), ShapeError, r"'a'.*\(2,\).*\(3,\)"),
-    "NaN observed": (
-        lambda m: px.Normal("y", observed=[0.0, np.nan]),
+    "infinite observed": (
+        lambda m: px.Normal("y", observed=[0.0, np.nan, -np.inf]),
         SupportError,
-        "'y' holds nan at index 1.*missing",
+        "'y' holds -inf at index 2.*NaN where a value is missing",
     ),
-    "None observed": (lambda m: px.Normal("y", observed=[0.0, None]), SupportError, "'y' holds nan at index 1"),
+    "share missing": (
+        lambda m: px.Dirichlet("y", np.ones(3), observed=[[0.2, np.nan, 0.5], [0.2, 0.3, 0.5]]),
+        ModelError,
+        r"y: the draw at \(0,\).*observed in part.*Dirichlet.*whole draw.*MvNormal",
+    ),
+    "subsample with gaps": (
+        lambda m: px.Normal("y", observed=[0.0, np.nan], total_size=100),
+        ModelError,
+        "y: total_size.*missing values",
+    ),
+    "observed outside": (
+        lambda m: px.Exponential("y", 1.0, observed=[np.nan, -1.0]),
+        SupportError,
+        "'y' must be .*-1.0 at index 1",
+    ),
+    "non-centred family": (
+        lambda m: px.Beta("a", 1.0, 1.0, noncentered=True),
+        ModelError,
+        "a: a Beta cannot be non-centred.*Normal, StudentT",
+    ),
+    "non-centred data": (
+        lambda m: px.Normal("a", observed=[1.0], noncentered=True),
+        ModelError,
+        "a: only free variables can be non-centred; it is observed",
+    ),
     "infinite data": (lambda m: px.Data("d", [[np.inf, 1.0]]), SupportError, r"'d' holds inf at index \(0, 0\)"),
     "text observed": (lambda m: px.Normal("y", observed=["a", "b"]), ModelError, "'y' must be numbers.*factorize"),
     "support": (lambda m: px.HalfNormal("y", observed=[1.0, -2.0]), SupportError, "'y'.*-2.0 at index 1"),
@@ -101,7 +125,6 @@ TABLE = {
         ShapeError,
         "'x' has length 1.*length 2",
     ),
-    "set_data NaN": (lambda m: px.set_data({"x": [1.0, np.nan, 2.0]}), SupportError, "'x' holds nan at index 1"),
     "set_data dim": (lambda m: px.set_data({}, coords={"q": [1]}), ModelError, "no dim 'q'"),
     "dim again": (lambda m: m.add_coord("school", ["A"]), ModelError, "'school' exists already"),
     "dim taken": (lambda m: m.add_coord("chain", [1]), ModelError, "'chain' is taken"),
@@ -137,6 +160,13 @@ def support_of_data():
         y = px.Data("y_data", [1.0, 2.0])
         px.Exponential("y", 1.0, observed=y)
     px.set_data({"y_data": [1.0, -1.0]}, model)
+
+
+def set_gaps(state):
+    with px.Model() as model:
+        x = px.Data("x", [1.0, 2.0, 3.0])
+        state(x)
+    px.set_data({"x": [1.0, np.nan, 2.0]}, model)
 
 
 def stale_observed():
@@ -181,6 +211,26 @@ OUTSIDE = {
     "two sites": (lambda: px.LogDensity.build(twice), ModelError, "'x' is used by two statements"),
     "out of bounds": (index_out_of_bounds, ShapeError, "'i'.*2 is out of bounds for length 2"),
     "support": (support_of_data, SupportError, "'y_data', observed by 'y',.*-1.0 at index 1"),
+    "name of a part": (
+        lambda: model_of(lambda: px.Normal("y_unobserved"), lambda: px.Normal("y", observed=[0.0, np.nan])),
+        ModelError,
+        "already has a variable 'y_unobserved'",
+    ),
+    "missing predictor": (
+        lambda: model_of(lambda: px.Normal("y", 2 * px.Data("gappy", [1.0, np.nan]), 1.0)),
+        SupportError,
+        "y: Data 'gappy' has missing values.*observed=gappy",
+    ),
+    "set_data NaN": (
+        lambda: set_gaps(lambda x: px.Deterministic("y", 2 * x)),
+        SupportError,
+        "'x' holds nan at index 1.*multiply.* is worked out from it",
+    ),
+    "set_data NaN observed": (
+        lambda: set_gaps(lambda x: px.Normal("y", observed=x)),
+        SupportError,
+        "'x' holds nan at index 1.*'y' was written with complete data",
+    ),
     "stale": (stale_observed, ShapeError, r"y: .*\(2,\).*\(3,\).*set_data"),
     "program observed": (
         lambda: px.LogDensity.build(
