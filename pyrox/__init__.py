@@ -39,6 +39,7 @@ from pyrox.model import (
     DiracDelta,
     Dirichlet,
     DirichletMultinomial,
+    DiscreteMarkovChain,
     DiscreteUniform,
     DiscreteWeibull,
     EulerMaruyama,
@@ -122,6 +123,7 @@ from pyrox.model import (
 
 __version__ = "0.1.0"
 from pyrox.storage import load, save
+from pyrox.prediction import explain_prediction, predict, sample_posterior_predictive, sample_prior_predictive
 from pyrox.variational import find_MAP, fit
 
 __all__ = [
@@ -146,6 +148,7 @@ __all__ = [
     "DiracDelta",
     "Dirichlet",
     "DirichletMultinomial",
+    "DiscreteMarkovChain",
     "DiscreteUniform",
     "DiscreteWeibull",
     "EulerMaruyama",
@@ -232,6 +235,7 @@ __all__ = [
     "enable_validation",
     "errors",
     "explain_compilation",
+    "explain_prediction",
     "find_MAP",
     "fit",
     "handlers",
@@ -241,10 +245,13 @@ __all__ = [
     "model",
     "model_to_graphviz",
     "model_to_mermaid",
+    "predict",
     "primitives",
     "render",
     "resume",
     "sample",
+    "sample_posterior_predictive",
+    "sample_prior_predictive",
     "samplers",
     "save",
     "set_compilation_cache",

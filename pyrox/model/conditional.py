@@ -1,0 +1,76 @@
+"""Draw elements of a variable given its other elements."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from pyrox.dist import Distribution, MultivariateNormal
+from pyrox.dist.combinators import Expanded
+from pyrox.errors import ModelError
+from pyrox.typing import Array, Key
+
+# By axis of a value: which of its slices are known, None where all are.
+Known = Sequence[np.ndarray | None]
+
+
+def merge(dist: Distribution, value: Array, known: Known, key: Key) -> Array:
+    """Keep the known elements of a value and draw the others from the distribution, given the known ones.
+
+    Parameters
+    ----------
+    dist
+        The distribution.
+    value
+        A draw of the whole batch; its unknown elements count for nothing.
+    known
+        Which slices are known, by axis; an element is known if all its slices are.
+    key
+        A JAX key.
+
+    Raises
+    ------
+    ModelError
+        If an axis that the distribution draws together has unknown slices, and there is no rule for that.
+    """
+    fresh = dist.sample(key)
+    batch_dim = value.ndim - dist.event_dim
+    if any(flags is not None and not flags.all() for flags in known[batch_dim:]):
+        # Copies that are not known at all have nothing to be conditioned on.
+        fresh = jnp.where(_mask(known[:batch_dim], value.ndim), _condition(dist, value, fresh, known[-1]), fresh)
+    return jnp.where(_mask(known, value.ndim), value, fresh)
+
+
+def _mask(known: Known, ndim: int) -> np.ndarray:
+    """Combine flags of the first axes of a value into one array that broadcasts with it."""
+    mask = np.ones((1,) * ndim, bool)
+    for axis, flags in enumerate(known):
+        if flags is not None:
+            mask = mask & np.reshape(flags, (-1,) + (1,) * (ndim - 1 - axis))
+    return mask
+
+
+def _condition(dist: Distribution, value: Array, fresh: Array, known: np.ndarray) -> Array:
+    r"""Turn a joint draw of normal elements into one given those that are known (Matheron's rule).
+
+    .. math:: x_u + \Sigma_{uk} \Sigma_{kk}^{-1} (v_k - x_k)
+    """
+    normal = dist.base_dist if isinstance(dist, Expanded) else dist
+    if not can_condition(dist):
+        raise ModelError(
+            f"{type(normal).__name__} draws all elements of its last {dist.event_dim} axes together: new ones cannot "
+            "be drawn given those that are known"
+        )
+    if not known.any():
+        return fresh
+    at = np.flatnonzero(known)
+    covariance = normal.covariance_matrix
+    across, within = covariance[..., :, at], covariance[..., at[:, None], at]
+    gap = (value - fresh)[..., at, None]
+    return fresh + jnp.squeeze(across @ jnp.linalg.solve(within, gap), -1)
+
+
+def can_condition(dist: Distribution) -> bool:
+    """Tell whether elements of the last axis can be drawn given the others."""
+    normal = dist.base_dist if isinstance(dist, Expanded) else dist
+    return isinstance(normal, MultivariateNormal)
