@@ -122,8 +122,8 @@ from pyrox.model import (
 )
 
 __version__ = "0.1.0"
-from pyrox.storage import load, save
 from pyrox.prediction import explain_prediction, predict, sample_posterior_predictive, sample_prior_predictive
+from pyrox.storage import load, save
 from pyrox.variational import find_MAP, fit
 
 __all__ = [
