@@ -122,6 +122,7 @@ from pyrox.model import (
 )
 
 __version__ = "0.1.0"
+from pyrox.pointwise import compute_deterministics, compute_log_likelihood, compute_log_prior
 from pyrox.prediction import explain_prediction, predict, sample_posterior_predictive, sample_prior_predictive
 from pyrox.storage import load, save
 from pyrox.variational import find_MAP, fit
@@ -227,6 +228,9 @@ __all__ = [
     "ZeroInflatedNegativeBinomial",
     "ZeroInflatedPoisson",
     "ZeroSumNormal",
+    "compute_deterministics",
+    "compute_log_likelihood",
+    "compute_log_prior",
     "config",
     "continue_sampling",
     "describe",

@@ -14,7 +14,6 @@ from pyrox.draws import Draws, read_draws
 from pyrox.drawwise import map_draws
 from pyrox.errors import ModelError
 from pyrox.model import Model, RandomVariable, current_model
-from pyrox.model.fingerprint import fingerprint, fingerprints
 from pyrox.model.forward import Program, Site, forward, known_values
 from pyrox.model.program import Data
 from pyrox.plan import AS_ASKED, Plan, Planner, statements_above
@@ -51,6 +50,8 @@ class Runnable:
         if not callable(function):
             raise ModelError(f"model must be a Model or a function of primitives, not {type(function).__name__}")
         self.graph = function if isinstance(function, Model) else None
+        # What results keep to tell their model by.
+        self.attrs = {} if self.graph is None else model_attrs(self.graph)
         if self.graph is not None and (args or kwargs):
             raise ModelError("model_args and model_kwargs are for functions: a Model takes its data from px.Data")
         self.program = Program(function, args, kwargs)
@@ -73,9 +74,9 @@ class Runnable:
         return {name: len(site.shape) for name, site in self.sites.items()}
 
     @property
-    def attrs(self) -> dict[str, str]:
-        """What results keep to tell their model by."""
-        return {} if self.graph is None else model_attrs(self.graph)
+    def key(self) -> Key:
+        """A key where nothing is drawn."""
+        return jax.random.key(0)
 
     def require_names(self, names: Iterable[str], kinds: Iterable[str], what: str) -> None:
         """Refuse names of what is not there."""
@@ -153,7 +154,7 @@ class Forecast:
         runnable.require_names(var_names or (), (_FREE, _OBSERVED, _NAMED), "var_names")
         runnable.require_names(frozen, (_FREE, _OBSERVED), "frozen")
         graph = runnable.graph
-        self.strange = "" if graph is None else find_strange(graph, self.draws.attrs)
+        self.strange = find_strange(runnable, self.draws.attrs)
         if self.strange and strict:
             raise ModelError(
                 f"the draws are of another model than the one given ({self.strange}). Give the model that they were "
@@ -190,8 +191,8 @@ class Forecast:
             told.append(
                 f"the draws are of another model than the one given ({self.strange}): they are taken by name"
             )
-        reached, sizes = len(next(iter(found.values()))), self.draws.sizes
-        if reached < self.draws.count:
+        if cut_short(self.draws, found):
+            sizes, reached = self.draws.sizes, len(next(iter(found.values())))
             told.append(f"interrupted: {reached // int(np.prod(sizes[:-1]))} of {sizes[-1]} draws are kept")
         return told
 
@@ -202,12 +203,17 @@ class Forecast:
         return "; ".join(f"{name} is drawn anew: {why}" for name, why in told.items())
 
 
-def find_strange(graph: Model, attrs: Mapping[str, Any]) -> str:
+def cut_short(draws: Draws, found: Mapping[str, np.ndarray]) -> bool:
+    """Tell whether Ctrl-C has left draws out."""
+    return len(next(iter(found.values()))) < draws.count
+
+
+def find_strange(runnable: Runnable, attrs: Mapping[str, Any]) -> str:
     """Say how the model of some draws differs from this one; nothing if it is this one, or one it was derived from."""
-    then = attrs.get("model_hash")
-    if then is None or then == fingerprint(graph) or then in graph.origins:
+    graph, then = runnable.graph, attrs.get("model_hash")
+    if graph is None or then is None or then == runnable.attrs["model_hash"] or then in graph.origins:
         return ""
-    former, present = json.loads(attrs.get("model_parts", "{}")), fingerprints(graph)
+    former, present = (json.loads(known.get("model_parts", "{}")) for known in (attrs, runnable.attrs))
     told = {
         "only there": [name for name in former if name not in present],
         "only here": [name for name in present if name not in former],

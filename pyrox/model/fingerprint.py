@@ -70,7 +70,8 @@ def fingerprints(model: Model) -> dict[str, str]:
 
 def _describe_node(node: Node, tokens: Mapping[Node, str]) -> str:
     if isinstance(node, Constant):
-        return _hash("constant", _token(node.value))
+        # What bears a label is data: observed values, and what is known of missing ones.
+        return _hash("constant", node.label or _token(node.value))
     if isinstance(node, Expression):
         inputs = [tokens[i] for i in node.inputs]
         row = getattr(node.fn, "row", None)  # a distribution, by the name of its statement
