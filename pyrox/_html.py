@@ -1,6 +1,7 @@
 """Small pieces of HTML for notebooks: they take the colours of the page, light or dark, and escape what they show."""
 
 import html
+import math
 from collections.abc import Iterable, Sequence
 
 _LINE = "1px solid rgba(128, 128, 128, 0.35)"
@@ -10,6 +11,7 @@ _TABLE = "border-collapse: collapse; border: none; background: transparent; colo
 _ROW = "background: transparent; color: inherit; border: none;"
 _GROUP = "font-weight: 600; text-align: left; padding: 0.5em 0 0.2em 0;"
 _NOTE = "border-left: 3px solid {colour}; padding: 0.1em 0.7em; margin: 0.3em 0;"
+_POINTS = 200
 _COLOURS = {"good": "#3a9d5d", "bad": "#d9822b"}
 
 
@@ -58,6 +60,25 @@ def table(head: Sequence[object], groups: Iterable[tuple[str, Iterable[Sequence[
 def note(text: object, kind: str = "bad") -> Markup:
     """Write a sentence that is to be seen: ``kind`` is ``"good"`` or ``"bad"``."""
     return Markup(f'<div style="{_NOTE.format(colour=_COLOURS[kind])}">{escape(text)}</div>')
+
+
+def details(title: object, body: object) -> Markup:
+    """Write what shows when its title is clicked; nothing if there is no body."""
+    return Markup(f"<details><summary>{escape(title)}</summary>{escape(body)}</details>") if body else Markup()
+
+
+def curve(values: Sequence[float], width: int = 240, height: int = 48) -> Markup:
+    """Draw numbers as a small line; what is not finite is left out."""
+    points = [(i, v) for i, v in enumerate(map(float, values)) if math.isfinite(v)]
+    if len(points) < 2:
+        return Markup()
+    points = points[:: max(1, len(points) // _POINTS)]
+    low, high = min(v for _, v in points), max(v for _, v in points)
+    right, across = points[-1][0] or 1, (high - low) or 1.0
+    x, y = (width - 2) / right, (height - 2) / across
+    where = " ".join(f"{1 + x * i:.1f},{1 + y * (high - v):.1f}" for i, v in points)
+    line = f'<polyline points="{where}" fill="none" stroke="currentColor" stroke-width="1.2" opacity="0.8"/>'
+    return Markup(f'<svg width="{width}" height="{height}" role="img" style="vertical-align: middle;">{line}</svg>')
 
 
 def section(title: object, *parts: object, facts: Sequence[str] = ()) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from pyrox import _html as html
 from pyrox import results
 from pyrox.settings import as_key
 from pyrox.target import Target
@@ -115,11 +116,26 @@ class Approximation:
         """
         return results.plot_losses(self.losses, ax, title=self.method)
 
-    def __repr__(self) -> str:
+    def _loss(self) -> str:
+        """Tell the mean of the last losses."""
         finite = self.losses[np.isfinite(self.losses)]
-        last = f"loss {finite[-min(100, finite.size):].mean():.6g}" if finite.size else "no losses"
+        return f"{finite[-min(100, finite.size):].mean():.6g}" if finite.size else ""
+
+    def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"
+        last = f"loss {self._loss()}" if self._loss() else "no losses"
         return f"<Approximation by {self.method}: {len(self.losses)} steps, {state}, {last}; {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        settled = f"The losses {'had stopped' if self.converged else 'were still'} falling at the end."
+        rows = [("loss", html.Markup(f"{self._loss()} {html.curve(self.losses[len(self.losses) // 20:])}"))]
+        return html.section(
+            f"Approximation by {self.method}",
+            html.note(settled, "good" if self.converged else "bad"),
+            html.note(self.verdict, "good" if self.khat < psis.USABLE else "bad"),
+            html.table(("", ""), [("", rows if self._loss() else [])]),
+            facts=[f"{len(self.losses)} steps", f"{self._seconds:.3g} s", f"k-hat {self.khat:.2f}"],
+        )
 
 
 def require_whole(name: str, value: Any) -> None:

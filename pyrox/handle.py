@@ -1,7 +1,6 @@
 """Carry a run out: to its end, or beside other work, with a handle on it."""
 
 import atexit
-import html
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
 
+from pyrox import _html as html
 from pyrox import diagnostics, results
 from pyrox.errors import SamplingError
 from pyrox.runner import Interrupts
@@ -207,10 +207,8 @@ class SamplingHandle:
              f"{c.n_steps:.3g}")
             for i, c in enumerate(now.chains)
         ]  # fmt: skip
-        cells = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-        table = f"<table><tr>{''.join(f'<th>{name}</th>' for name in head)}</tr>{cells}</table>" if rows else ""
-        bar = f'<progress max="{now.total}" value="{now.done}" style="width: 20em"></progress>'
-        return f"<div>{bar} {html.escape(str(now))}</div>{table}"
+        bar = html.Markup(f'<progress max="{now.total}" value="{now.done}" style="width: 20em"></progress>')
+        return html.section("Sampling", bar, html.table(head, [("", rows)]), facts=[str(now)])
 
 
 _running: WeakSet = WeakSet()

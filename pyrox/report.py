@@ -1,13 +1,13 @@
 """Say what speaks against a run: which chains, which variables, and what would probably help."""
 
-import html
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from pyrox.findings import Facts, Finding, Quality, Report
 from pyrox.mixing import normal_quantile, rank_rhat_and_ess
 from pyrox.separation import energy_fraction, longest_rest, odd_chains, rotation_scores
 
@@ -25,94 +25,10 @@ _LINKED = 5.0  # standard errors from which two quantities are said to go togeth
 _RULER_LIMIT = 2.33  # one in a hundred: what rules the spread of others is under suspicion anyway
 _MAX_RULERS = 5
 _NAMED = 3
+_LEAST = 4
 _PAPER = "See Vehtari et al. (2021), Rank-normalization, folding, and localization: an improved R-hat"
-_CELL = "text-align:left;vertical-align:top;padding:0 1em 0.3em 0"
+_STATE = "sampler_state"
 _PLACES = {(0, False): "low", (0, True): "high", (1, False): "central", (1, True): "extreme"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that speaks against a run.
-
-    Attributes
-    ----------
-    kind
-        ``"divergences"``, ``"tree depth"``, ``"stuck"``, ``"disagreement"``, ``"energy"``, ``"rhat"``, ``"ess"`` or
-        ``"too little"``.
-    message
-        What was met.
-    remedy
-        What would probably help.
-    chains, variables
-        The chains and the variables concerned, as far as they can be told.
-    """
-
-    kind: str
-    message: str
-    remedy: str = ""
-    chains: tuple[int, ...] = ()
-    variables: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.message} {self.remedy}".strip()
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything that speaks against a run; empty if nothing does.
-
-    Attributes
-    ----------
-    findings
-        The findings, the most telling first.
-
-    Examples
-    --------
-    >>> report = Report((Finding("ess", "Few effective draws.", "Draw more.", variables=("tau",)),))
-    >>> print(report)
-    1 finding
-    - Few effective draws. Draw more.
-    >>> Report.from_json(report.to_json()) == report
-    True
-    """
-
-    findings: tuple[Finding, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.findings)
-
-    def __iter__(self) -> Iterator[Finding]:
-        return iter(self.findings)
-
-    def __str__(self) -> str:
-        if not self.findings:
-            return "no findings"
-        count = f"{len(self)} finding{'s' if len(self) > 1 else ''}"
-        return "\n".join([count, *(f"- {finding}" for finding in self)])
-
-    def _repr_html_(self) -> str:
-        if not self.findings:
-            return "<p>no findings</p>"
-        rows = []
-        for f in self:
-            cells = f.kind, ", ".join(map(str, f.chains)), ", ".join(f.variables), f.message, f.remedy
-            aligned = "".join(
-                f'<td style="{_CELL}">{html.escape(c)}</td>' for c in cells
-            )
-            rows.append(f"<tr>{aligned}</tr>")
-        names = "finding", "chains", "variables", "what was met", "what may help"
-        head = "".join(f'<th style="{_CELL}">{name}</th>' for name in names)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-
-    def to_json(self) -> str:
-        """Write as text, which attributes of stored results can hold."""
-        return json.dumps([asdict(finding) for finding in self])
-
-    @classmethod
-    def from_json(cls, text: str) -> "Report":
-        """Read what ``to_json`` wrote."""
-        lists = "chains", "variables"
-        return cls(tuple(Finding(**{**row, **{n: tuple(row[n]) for n in lists}}) for row in json.loads(text)))
 
 
 def diagnose(idata: Any) -> Report:
@@ -130,7 +46,8 @@ def diagnose(idata: Any) -> Report:
 
     Returns
     -------
-    The report: ``findings`` has them one by one, printing it shows them all. ``px.sample`` warns of the same.
+    The report: ``findings`` has them one by one; printed, or in a notebook, it shows them all, with what was run and
+    the quantities that are known least well. ``px.sample`` warns of the same.
 
     Examples
     --------
@@ -138,8 +55,10 @@ def diagnose(idata: Any) -> Report:
     >>> with px.Model():
     ...     x = px.Normal("x", 0.0, 1.0)
     ...     idata = px.sample(500, random_seed=1, progressbar=False)
-    >>> print(diagnose(idata))
+    >>> print(diagnose(idata))  # doctest: +ELLIPSIS
     no findings
+    4 chains of 500 draws, 1000 tuning steps, ... s, 0 divergences
+    R-hat up to 1.00... (x), ESS from ... (x)
 
     References
     ----------
@@ -148,7 +67,27 @@ def diagnose(idata: Any) -> Report:
     .. [2] Betancourt (2017), A conceptual introduction to Hamiltonian Monte Carlo, arXiv:1701.02434.
     """
     stats = {str(name): x.transpose("chain", "draw", ...).values for name, x in idata["sample_stats"].data_vars.items()}
-    return examine(idata["posterior"], stats)
+    return replace(examine(idata["posterior"], stats), facts=_gather(idata, stats))
+
+
+def _gather(idata: Any, stats: Mapping[str, np.ndarray]) -> Facts:
+    """Take what was run from what results keep."""
+    posterior = idata["posterior"]
+    settings = idata[_STATE].attrs.get("settings", "{}") if _STATE in idata else "{}"
+    headings = {
+        "divergences": ("diverging", np.sum),
+        "step size": ("step_size", np.median),
+        "gradients for a draw": ("n_steps", np.mean),
+        "acceptance": ("acceptance_rate", np.mean),
+    }
+    return Facts(
+        chains=int(posterior.sizes["chain"]),
+        draws=int(posterior.sizes["draw"]),
+        divergences=int(np.sum(stats["diverging"])) if "diverging" in stats else 0,
+        attrs=dict(posterior.attrs),
+        settings=json.loads(settings),
+        per_chain={head: of(stats[name], axis=1) for head, (name, of) in headings.items() if name in stats},
+    )
 
 
 def examine(posterior: Any, stats: Mapping[str, np.ndarray], max_treedepth: int | None = None) -> Report:
@@ -178,7 +117,9 @@ def examine(posterior: Any, stats: Mapping[str, np.ndarray], max_treedepth: int 
         message = "We recommend running at least 4 chains for robust computation of convergence diagnostics."
         found.append(Finding("too little", message))
     named = {f.chains for f in stuck}
-    return Report((*found, *(f for f in _judge_mixing(draws) if f.kind != "disagreement" or f.chains not in named)))
+    both = {name: rank_rhat_and_ess(x) for name, x in draws.values.items()}
+    found += [f for f in _judge_mixing(draws, both) if f.kind != "disagreement" or f.chains not in named]
+    return Report(tuple(found), worst=_least_certain(draws, both))
 
 
 class _Draws:
@@ -407,9 +348,24 @@ def _name_chains(chains: Sequence[int]) -> str:
     return f"chain{'s' if len(chains) > 1 else ''} {_join([str(c) for c in chains])}"
 
 
-def _judge_mixing(draws: _Draws) -> list[Finding]:
+# R-hat and effective sample size of every element, by variable.
+Mixing = Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+
+def _least_certain(draws: _Draws, both: Mixing) -> tuple[Quality, ...]:
+    """Name the elements of the largest R-hat and of the smallest effective sample size."""
+    by_rhat = _worst({name: rhat for name, (rhat, _) in both.items()})[:_LEAST]
+    by_ess = _worst({name: -ess for name, (_, ess) in both.items()})[:_LEAST]
+    found = []
+    for name, index in dict.fromkeys((name, index) for _, name, index in (*by_rhat, *by_ess)):
+        x = draws.element(name, index)
+        rhat, ess = (float(np.asarray(statistic)[index]) for statistic in both[name])
+        found.append(Quality(draws.label(name, index), float(x.mean()), float(x.std()), rhat, ess))
+    return tuple(found)
+
+
+def _judge_mixing(draws: _Draws, both: Mixing) -> list[Finding]:
     chains = draws.shape[0]
-    both = {name: rank_rhat_and_ess(x) for name, x in draws.values.items()}
     found = _judge_agreement(draws, {name: rhat for name, (rhat, _) in both.items()})
     rhat = _worst({name: r for name, (r, _) in both.items()})
     if rhat and rhat[0][0] > MAX_RHAT:

@@ -160,7 +160,7 @@ def test_it_shows_itself_in_words_and_in_a_notebook(endless):
     assert "running" in repr(endless)
     shown = endless._repr_html_()
     assert "<progress" in shown
-    assert shown.count("<tr>") == 3
+    assert shown.count("<tr") == 3
     assert "divergences" in shown
 
 

@@ -228,7 +228,7 @@ def _row(site: Site) -> tuple:
 
 def _count(description: Description) -> list[str]:
     kinds = [site.kind for site in description.sites.values()]
-    facts = [f"{kinds.count('free')} free ({description.num_parameters} numbers)"]
+    facts = [f"{kinds.count('free')} free ({description.num_parameters} parameters)"]
     return facts + [f"{kinds.count(k)} {k}" for k in ("observed", "deterministic", "data") if k in kinds]
 
 

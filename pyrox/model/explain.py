@@ -11,6 +11,7 @@ import numpy as np
 
 from pyrox._pytree import show
 from pyrox.dist import Distribution, Expanded, Independent, constraints
+from pyrox.dist.packed import Packed
 from pyrox.errors import ModelError, ShapeError
 from pyrox.model import picture
 from pyrox.model.description import Description, Law, Site
@@ -122,7 +123,7 @@ class _Structure(Messenger):
         if kind == "sample" and isinstance(msg["fn"], Distribution):
             core = _core(msg["fn"])
             record.update(shape=shape_of(msg), event_dim=msg["fn"].event_dim, observed=msg["is_observed"])
-            record.update(law=_outline(core), support=_tell_support(msg["fn"]))
+            record.update(law=_outline(core), support=_tell_support(msg))
             if msg["is_observed"]:
                 self._require_fit(msg, record)
         value = _abstract(msg, record)
@@ -254,12 +255,15 @@ def _outline(core: Distribution, path: str = "") -> Law:
         law = _outline(inner, f"{path}{name}.")
         laws[field] = (*laws.get(field, ()), law) if item else law
     params = {p.name: f"{path}{p.name}" for p in core.params if getattr(core, p.attribute) is not None}
-    return Law(type(core).__name__.lstrip("_"), tuple({**laws, **params}.items()))
+    # BernoulliProbs and BernoulliLogits are Bernoulli, as the name of the parameter tells.
+    kind = re.sub("^_|Probs$|Logits$", "", type(core).__name__)
+    return Law(kind, tuple({**laws, **params}.items()))
 
 
-def _tell_support(fn: Distribution) -> str:
+def _tell_support(msg: Message) -> str:
     """Say where values lie, in a few words."""
-    support = fn.support
+    transform = None if msg["is_observed"] else msg["infer"].get("transform")
+    support = msg["fn"].support if transform is None else transform.codomain
     if not constraints.has_fixed_support(support):
         return "as its parameters say"
     said = re.sub(r" \(.*\)", "", str(support)).removeprefix("in the interval ")
@@ -282,7 +286,7 @@ def _number(value: Any) -> Any:
 
 
 def _core(fn: Distribution) -> Distribution:
-    while isinstance(fn, Expanded | Independent):
+    while isinstance(fn, Expanded | Independent | Packed):
         fn = fn.base_dist
     return fn
 

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,6 +48,7 @@ _NO_DOT = (
 _KEYWORDS = {"node", "edge", "graph", "digraph", "subgraph", "strict"}
 _TEXTS = (".dot", ".gv")
 _SECONDS = 60.0
+_WIDTH = 32  # of a line in a node
 
 Formatters = Mapping[str, Callable[[Site], Mapping[str, Any]]]
 Axes = tuple[tuple[str | None, int], ...]
@@ -208,7 +210,9 @@ def _choose(description: Description, var_names: Iterable[str] | None) -> list[S
 def _label(site: Site, formatting: str) -> str:
     if site.law is None:
         return f"{site.name}\n{_KINDS.get(site.kind, site.kind)}"
-    return f"{site.name}\n~ {site.law if formatting == 'plain_with_params' else site.law.name}"
+    if formatting == "plain":
+        return f"{site.name}\n~ {site.law.name}"
+    return f"{site.name}\n~ {textwrap.fill(str(site.law), _WIDTH, break_long_words=False)}"
 
 
 # Plates
