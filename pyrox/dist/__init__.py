@@ -51,6 +51,7 @@ from pyrox.dist.inflated import (
 )
 from pyrox.dist.interval import Beta, Kumaraswamy, LogitNormal, Triangular, Uniform, VonMises
 from pyrox.dist.lifetimes import Chi2, HalfStudentT, InverseGaussian, Pareto, Rice, Weibull
+from pyrox.dist.markov import DiscreteMarkovChain
 from pyrox.dist.mixture import Mixture, NormalMixture
 from pyrox.dist.multivariate import (
     Dirichlet,
@@ -100,6 +101,7 @@ __all__ = [
     "Delta",
     "Dirichlet",
     "DirichletMultinomial",
+    "DiscreteMarkovChain",
     "DiscreteUniform",
     "DiscreteWeibull",
     "Distribution",

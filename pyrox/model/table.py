@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from pyrox import dist
@@ -186,6 +187,10 @@ def _precision(tau: Any) -> dict:
     return {"scale_tril": jnp.linalg.cholesky(jnp.linalg.inv(tau))}
 
 
+def _logit_rows(logit_P: Any) -> dict:
+    return {"transition_probs": jax.nn.softmax(logit_P, axis=-1)}
+
+
 def _steps(steps: int) -> dict:
     return {"num_steps": steps + 1}
 
@@ -274,6 +279,8 @@ ROWS: tuple[Row, ...] = (
         static="n_zerosum_axes support_shape", size=makers.zero_sum_size),
     Row("AR", makers.autoregression, "rho sigma tau init_dist steps constant ar_order", ways=(_tau,),
         static=f"{_LENGTH} constant ar_order", size=makers.series_size),
+    Row("DiscreteMarkovChain", dist.DiscreteMarkovChain, "P logit_P init_dist steps", {"P": "transition_probs"},
+        ways=(_logit_rows, _steps), static=f"{_LENGTH} time_varying", size=makers.series_size),
     Row("EulerMaruyama", makers.euler_maruyama, "dt sde_fn sde_pars init_dist steps", {"t": "times"},
         ways=(_steps,), static=f"{_LENGTH} sde_fn", trees="sde_pars", size=makers.series_size),
     Row("GARCH11", dist.GARCH11, "omega alpha_1 beta_1 initial_vol steps", ways=(_steps,), static=_LENGTH,
