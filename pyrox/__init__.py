@@ -111,7 +111,10 @@ from pyrox.model import (
     ZeroInflatedPoisson,
     ZeroSumNormal,
     describe,
+    icdf,
     lift,
+    logcdf,
+    logp,
     math,
     model_to_graphviz,
     model_to_mermaid,
@@ -122,6 +125,7 @@ from pyrox.model import (
 )
 
 __version__ = "0.1.0"
+from pyrox.drawing import draw
 from pyrox.pointwise import compute_deterministics, compute_log_likelihood, compute_log_prior
 from pyrox.prediction import explain_prediction, predict, sample_posterior_predictive, sample_prior_predictive
 from pyrox.storage import load, save
@@ -236,6 +240,7 @@ __all__ = [
     "describe",
     "diagnose",
     "dist",
+    "draw",
     "enable_validation",
     "errors",
     "explain_compilation",
@@ -243,8 +248,11 @@ __all__ = [
     "find_MAP",
     "fit",
     "handlers",
+    "icdf",
     "lift",
     "load",
+    "logcdf",
+    "logp",
     "math",
     "model",
     "model_to_graphviz",

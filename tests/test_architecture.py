@@ -72,6 +72,7 @@ LAYERS = {
     "pyrox.compilation": "inference",
     "pyrox.inference": "inference",
     "pyrox.prediction": "inference",
+    "pyrox.drawing": "inference",
     "pyrox.pointwise": "inference",
     "pyrox.approximation": "inference",
     "pyrox.variational": "inference",

@@ -20,6 +20,7 @@ from pyrox.model.catalogue import (
     DiracDelta,
     Dirichlet,
     DirichletMultinomial,
+    DiscreteMarkovChain,
     DiscreteUniform,
     DiscreteWeibull,
     EulerMaruyama,
@@ -105,6 +106,7 @@ from pyrox.model.initial import (
 from pyrox.model.nodes import Node, lift
 from pyrox.model.predictive import Predictive
 from pyrox.model.program import RandomVariable
+from pyrox.model.quantities import icdf, logcdf, logp
 from pyrox.model.show import model_to_graphviz, model_to_mermaid, to_graphviz, to_mermaid
 from pyrox.model.sites import FreeSite
 from pyrox.model.variables import Data, Deterministic, Potential
@@ -130,6 +132,7 @@ __all__ = [
     "DiracDelta",
     "Dirichlet",
     "DirichletMultinomial",
+    "DiscreteMarkovChain",
     "DiscreteUniform",
     "DiscreteWeibull",
     "EulerMaruyama",
@@ -210,6 +213,7 @@ __all__ = [
     "describe",
     "find_valid_initial_params",
     "handlers",
+    "icdf",
     "init_to_feasible",
     "init_to_median",
     "init_to_prior",
@@ -218,6 +222,8 @@ __all__ = [
     "lift",
     "log_density",
     "log_likelihood",
+    "logcdf",
+    "logp",
     "math",
     "model_dims",
     "model_to_graphviz",
