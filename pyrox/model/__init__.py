@@ -21,7 +21,6 @@ from pyrox.model.catalogue import (
     Dirichlet,
     DirichletMultinomial,
     DiscreteMarkovChain,
-    DiscreteMarkovChain,
     DiscreteUniform,
     DiscreteWeibull,
     EulerMaruyama,
@@ -104,6 +103,7 @@ from pyrox.model.initial import (
     init_to_uniform,
     init_to_value,
 )
+from pyrox.model.interventions import change_value_transforms, do, noncenter, observe, prune, unobserve
 from pyrox.model.nodes import Node, lift
 from pyrox.model.predictive import Predictive
 from pyrox.model.program import RandomVariable
@@ -133,7 +133,6 @@ __all__ = [
     "DiracDelta",
     "Dirichlet",
     "DirichletMultinomial",
-    "DiscreteMarkovChain",
     "DiscreteMarkovChain",
     "DiscreteUniform",
     "DiscreteWeibull",
@@ -210,9 +209,11 @@ __all__ = [
     "ZeroInflatedNegativeBinomial",
     "ZeroInflatedPoisson",
     "ZeroSumNormal",
+    "change_value_transforms",
     "constrain_fn",
     "current_model",
     "describe",
+    "do",
     "find_valid_initial_params",
     "handlers",
     "icdf",
@@ -230,12 +231,16 @@ __all__ = [
     "model_dims",
     "model_to_graphviz",
     "model_to_mermaid",
+    "noncenter",
+    "observe",
     "potential_energy",
     "primitives",
+    "prune",
     "render",
     "set_data",
     "statements",
     "to_graphviz",
     "to_mermaid",
     "transform_fn",
+    "unobserve",
 ]

@@ -296,10 +296,8 @@ def fill_gaps(values: np.ndarray, support: Any, event_dim: int) -> np.ndarray:
         return np.where(whole, values, np.asarray(support.feasible_like(jnp.zeros(values.shape))))
 
 
-def impute(
-    template: RandomVariable, source: Data | np.ndarray, model: Any, parts: tuple[str, str]
-) -> Deterministic:
-    """Register the three variables that stand for one.
+def impute(template: RandomVariable, source: Data | np.ndarray) -> list[Statement]:
+    """Make the three variables that stand for one.
 
     Parameters
     ----------
@@ -307,14 +305,10 @@ def impute(
         The variable, with the missing values filled in.
     source
         Its data.
-    model
-        The model.
-    parts
-        Names of the two parts.
 
     Returns
     -------
-    The whole.
+    What was observed, what was not, and the whole.
 
     Raises
     ------
@@ -327,6 +321,7 @@ def impute(
     pattern = Pattern(np.asarray(source.value if isinstance(source, Data) else source, float), event_dim)
     torn = event_dim > 0 and _has_coordinates(dist) and (pattern.is_ragged or isinstance(source, Data))
     _require_whole_draws(name, dist, pattern, torn=torn)
+    parts = [f"{name}{suffix}" for suffix in SUFFIXES]
 
     def part(of: str, dtype: Any = None) -> PatternPart:
         return PatternPart(name, source, event_dim, of, dtype)
@@ -351,10 +346,7 @@ def impute(
     if template.initval is not None:
         at = _PARTS["elements" if torn else "missing index"](pattern)
         rest.initval = template.initval.reshape(-1, *(() if torn else pattern.event))[at]
-    follow([seen, rest, whole], model.registry)
-    for node in (seen, rest, whole):
-        model.register(node)
-    return whole
+    return [seen, rest, whole]
 
 
 def _variable(name: str, dist: DistExpression, dims: tuple, observed: Node | None = None) -> RandomVariable:

@@ -92,16 +92,13 @@ class DistributionStatement:
         given = _prefer_logits(given, self.row)
         _require_parameters(self.row, given, what)
         dist = _make_dist(_Builder(self.row), given, what)
-        gaps = None if observed is None else missing.find_gaps(observed, f"observed of {full!r}")
-        seen = observed if gaps is None else missing.fill_gaps(gaps, _known_support(dist), len(dist.struct.event_shape))
-        node = _make_variable(model, full, dist, dims, shape, seen, initval, total_size)
-        node.transform = transform
+        nodes = make_variables(model, full, dist, dims, shape, observed, initval, total_size, transform)
         if noncentered:
-            node = noncenter_variable(node)
-        if gaps is None:
-            return model.register(node)
-        parts = tuple(model.full_name(f"{name}{part}", self.row.name) for part in missing.SUFFIXES)
-        return missing.impute(node, observed if isinstance(observed, Node) else gaps, model, parts)
+            nodes = [noncenter_variable(nodes[-1])]
+        for node in nodes[:-1]:
+            model.full_name(node.name.removeprefix(f"{model.name}::"), self.row.name)
+        missing.follow(nodes, model.registry)
+        return [model.register(node) for node in nodes][-1]
 
     def dist(self, *params: Any, shape: Any = None, **named: Any) -> Any:
         """Give the distribution alone, without a name: an argument of other statements."""
@@ -261,6 +258,18 @@ def _require_parameters(row: Row, given: dict, what: str) -> None:
             continue
         if array.ndim >= domain.event_dim:
             host.require_support(array, domain, f"{what}: parameter {name}")
+
+
+def make_variables(
+    model: Model, name: str, dist: DistExpression, dims: Any, shape: Any, observed: Any, initval: Any = None,
+    total_size: Any = None, transform: Transform | None = None,
+) -> list[program.Statement]:  # fmt: skip
+    """Make a variable, its data checked; of one with missing values its parts and the whole, which is the last one."""
+    gaps = None if observed is None else missing.find_gaps(observed, f"observed of {name!r}")
+    seen = observed if gaps is None else missing.fill_gaps(gaps, _known_support(dist), len(dist.struct.event_shape))
+    variable = _make_variable(model, name, dist, dims, shape, seen, initval, total_size)
+    variable.transform = transform
+    return [variable] if gaps is None else missing.impute(variable, observed if isinstance(observed, Node) else gaps)
 
 
 def _make_variable(
