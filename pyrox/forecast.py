@@ -15,6 +15,7 @@ from pyrox.drawwise import map_draws
 from pyrox.errors import ModelError
 from pyrox.model import Model, RandomVariable, current_model
 from pyrox.model.forward import Program, Site, forward, known_values
+from pyrox.model.nodes import ancestors
 from pyrox.model.program import Data
 from pyrox.plan import AS_ASKED, Plan, Planner, statements_above
 from pyrox.samplers.compile import compile_function
@@ -137,6 +138,8 @@ class Forecast:
         What keeps its values, whatever has changed.
     strict
         Whether draws of another model are refused, or taken by name; if so, all that new data can change is wanted.
+    given
+        Names of data that have been given new values. An observed variable of which others are made keeps those.
     """
 
     def __init__(
@@ -148,12 +151,12 @@ class Forecast:
         var_names: Sequence[str] | None = None,
         frozen: Sequence[str] = (),
         strict: bool = False,
+        given: Iterable[str] = (),
     ) -> None:
         self.runnable = runnable
         self.draws: Draws = read_draws(trace, runnable.ndims, sample_dims)
         runnable.require_names(var_names or (), (_FREE, _OBSERVED, _NAMED), "var_names")
         runnable.require_names(frozen, (_FREE, _OBSERVED), "frozen")
-        graph = runnable.graph
         self.strange = find_strange(runnable, self.draws.attrs)
         if self.strange and strict:
             raise ModelError(
@@ -161,11 +164,13 @@ class Forecast:
                 "drawn from, or one made of it by px.do, px.observe and the like; px.sample_posterior_predictive takes "
                 "draws by name"
             )
-        self.plan = (
-            _plan_function(runnable, self.draws, var_names, frozen)
-            if graph is None
-            else _plan_graph(runnable, self.draws, var_names, frozen, strict=strict, stranger=bool(self.strange))
-        )
+        if runnable.graph is None:
+            self.plan = _plan_function(runnable, self.draws, var_names, frozen)
+        else:
+            held = [*frozen, *_given_predictors(runnable.graph, given)]
+            self.plan = _plan_graph(
+                runnable, self.draws, var_names, held, strict=strict, stranger=bool(self.strange)
+            )
 
     def run(self, key: Key, **options: Any) -> dict[str, np.ndarray]:
         """Draw; see ``map_draws`` for the options."""
@@ -198,9 +203,7 @@ class Forecast:
 
     def message(self) -> str:
         """Say what was drawn anew without having been asked for."""
-        plan = self.plan
-        told = {name: why for name, why in {**plan.partly, **plan.anew}.items() if why != AS_ASKED}
-        return "; ".join(f"{name} is drawn anew: {why}" for name, why in told.items())
+        return "; ".join(self.plan.changes(unasked=True))
 
 
 def cut_short(draws: Draws, found: Mapping[str, np.ndarray]) -> bool:
@@ -222,6 +225,18 @@ def find_strange(runnable: Runnable, attrs: Mapping[str, Any]) -> str:
     return "; ".join(f"{how}: {', '.join(names)}" for how, names in told.items() if names) or "hashes differ"
 
 
+def _given_predictors(graph: Model, given: Iterable[str]) -> list[str]:
+    """List the observed variables whose data are given anew, and of which other variables are made."""
+    given = set(given)
+    found = []
+    for node in graph.observed_RVs:
+        sources = {above.name for above in ancestors([node.observed])}
+        others = [other.dist for other in graph.named_vars.values() if isinstance(other, RandomVariable)]
+        if sources & given and node in ancestors(others):
+            found.append(node.name)
+    return found
+
+
 def _plan_graph(
     runnable: Runnable, draws: Draws, var_names: Sequence[str] | None, frozen: Sequence[str], *, strict: bool,
     stranger: bool,
@@ -231,7 +246,7 @@ def _plan_graph(
     planner = Planner(graph, runnable.sites, draws, redraw, frozen, stranger=stranger)
     if var_names is not None:
         return planner.make(tuple(var_names))
-    observed = runnable.of_kind(_OBSERVED)
+    observed = [name for name in runnable.of_kind(_OBSERVED) if name not in frozen]
     if not observed:
         raise ModelError("the model observes nothing: say in var_names= what to draw")
     kinds = (Data,) if strict else ()
@@ -249,7 +264,7 @@ def _plan_graph(
     wanted = [name for name in runnable.sites if name in named or name in observed]
     plan = planner.make(tuple(wanted))
     if strict:
-        extra = {*plan.anew, *plan.partly}
+        extra = {name for name in (*plan.anew, *plan.partly) if 0 not in runnable.sites[name].shape}
         below = {n for n in runnable.of_kind(_NAMED) if extra & {node.name for node in statements_above([graph[n]])}}
         plan = planner.make(tuple(n for n in runnable.sites if n in {*wanted, *extra, *below}))
     return plan

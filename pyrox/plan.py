@@ -16,6 +16,8 @@ from pyrox.model.nodes import Node
 from pyrox.model.program import Data, Statement
 
 AS_ASKED = "as asked for"
+_EMPTY = "it has no elements"
+_SUMMED = "it is discrete, and was summed out"
 
 
 @dataclass
@@ -46,11 +48,20 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [f"keep their draws: {', '.join(self.frozen) or 'none'}"]
-        lines += [f"{name} is drawn anew: {why}" for name, why in {**self.partly, **self.anew}.items()]
+        lines += self.changes()
         lines += [f"drawn from their distributions: {', '.join(self.observed)}"] if self.observed else []
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def changes(self, *, unasked: bool = False) -> list[str]:
+        """Say what is drawn anew of free variables and why; ``unasked`` leaves out what was asked for."""
+        told = [f"{name} keeps its draws in part: {why}" for name, why in self.partly.items()]
+        return told + [
+            f"{name} is drawn anew: {why}"
+            for name, why in self.anew.items()
+            if not (unasked and why in (AS_ASKED, _EMPTY))
+        ]
 
     def known(self, name: str) -> tuple[np.ndarray | None, ...]:
         """Tell by axis which elements of a variable have draws."""
@@ -109,10 +120,14 @@ class Planner:
                 continue
             if node.observed is not None:
                 (plan.frozen if name in self.held else plan.observed).append(name)
+            elif 0 in self.sites[name].shape:
+                plan.anew[name] = _EMPTY
             elif name in self.draws:
                 self._decide(plan, node)
             elif name in self.redraw:
                 plan.anew[name] = AS_ASKED
+            elif node.dist.struct.is_discrete:
+                plan.anew[name] = _SUMMED
             else:
                 missing.append(name)
         if missing:

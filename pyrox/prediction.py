@@ -17,6 +17,7 @@ from pyrox.model.replaced import replaced
 from pyrox.plan import Plan
 from pyrox.runner import Interrupts
 from pyrox.settings import reject_unknown, require_count
+from pyrox.target import model_attrs
 from pyrox.typing import Key
 
 _DRAWN = ("sample", "observed", "deterministic")
@@ -290,6 +291,7 @@ def predict(
     fit has keep their draws, matched by label, in whatever order and number; new levels are drawn from the population,
     that is from the distribution of the variable given the draws of its parameters, and a log line says so. So it is
     for centred groups, ``theta ~ Normal(mu, tau)``, as for others, where ``z ~ Normal(0, 1)`` is what has the levels.
+    A normal vector, like the values of a Gaussian process, is drawn at new labels given its values at the known ones.
 
     Parameters
     ----------
@@ -349,8 +351,9 @@ def predict(
     with Interrupts() as interrupts, ExitStack() as stack:
         runnable = _at(stack, model, data, coords, model_args, model_kwargs)
         forecast = Forecast(
-            runnable, idata, sample_dims=sample_dims, var_names=_names(var_names), frozen=_names(frozen), strict=True
-        )
+            runnable, idata, sample_dims=sample_dims, var_names=_names(var_names), frozen=_names(frozen), strict=True,
+            given=data or (),
+        )  # fmt: skip
         _tell(forecast)
         labelled = _label(forecast, {}, seed, ({}, {}), predictions=True)
         # What is compiled needs the model no more: its own data are back before the draws begin.
@@ -370,11 +373,14 @@ def _at(
 ) -> Runnable:  # fmt: skip
     """Make a model runnable at new data, which it keeps as long as the stack is open."""
     model = current_model() if model is None else model
+    attrs = model_attrs(model) if isinstance(model, Model) else {}  # of the model as it was written
     if isinstance(model, Model):
         stack.enter_context(replaced(model, data, coords))
     elif data or coords:
         raise ModelError("data and coords are for a Model: a function takes its new data as model_args, model_kwargs")
-    return Runnable(model, args, kwargs)
+    runnable = Runnable(model, args, kwargs)
+    runnable.attrs = attrs
+    return runnable
 
 
 def explain_prediction(
@@ -414,5 +420,6 @@ def explain_prediction(
     with ExitStack() as stack:
         runnable = _at(stack, model, data, coords, model_args, model_kwargs)
         return Forecast(
-            runnable, idata, sample_dims=sample_dims, var_names=_names(var_names), frozen=_names(frozen), strict=True
-        ).plan
+            runnable, idata, sample_dims=sample_dims, var_names=_names(var_names), frozen=_names(frozen), strict=True,
+            given=data or (),
+        ).plan  # fmt: skip

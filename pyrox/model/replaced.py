@@ -11,8 +11,9 @@ from pyrox.errors import ModelError, ShapeError
 from pyrox.model.graph import Model, as_labels, set_data
 from pyrox.model.indexing import take
 from pyrox.model.labels import as_scalars, positions_of, write_labels
+from pyrox.model.missing import imputations
 from pyrox.model.nodes import Constant, Expression, Node, _Slot, ancestors
-from pyrox.model.program import Data, Deterministic, RandomVariable
+from pyrox.model.program import Data, Deterministic, RandomVariable, Statement
 
 
 @contextmanager
@@ -41,14 +42,16 @@ def replaced(
         If the new data do not fit together.
     """
     data, coords = dict(data or {}), dict(coords or {})
-    registry = model.registry
+    registry, named = model.registry, model.named_vars
     former = dict(registry.lengths), dict(registry.coords), registry.version
     values = {node: node.value for node in model.data_vars}
     try:
+        model.named_vars = _joined(named, data)
         if data or coords:
             _put(model, data, coords)
         yield model
     finally:
+        model.named_vars = named
         if data or coords:
             for node, value in values.items():
                 node.value = value
@@ -58,12 +61,35 @@ def replaced(
             registry.version = former[2]
 
 
+def _joined(named: Mapping[str, Statement], data: Mapping[str, Any]) -> dict[str, Statement]:
+    """Make one variable again of each that was observed in part, if it is what is predicted.
+
+    It is, if no other variable is made of it, and no new values of it are given.
+    """
+    out = dict(named)
+    for name, parts in imputations(named.values()).items():
+        three = parts.whole, parts.observed, parts.unobserved
+        others = [node for node in named.values() if node not in three]
+        given = parts.source is not None and parts.source.name in data
+        if given or any(part in ancestors(others) for part in three):
+            continue
+        lengths = parts.whole.shape
+        seen = Constant(np.zeros(lengths, parts.dist.struct.dtype), label=f"{name}:observed")
+        declared = None if parts.whole.dims is None else lengths
+        variable = RandomVariable(name, parts.dist, parts.whole.dims, declared, seen, None, None, None)
+        variable.infer()
+        out[name] = variable
+        for part in (parts.observed, parts.unobserved):
+            del out[part.name]
+    return out
+
+
 def _put(model: Model, data: dict[str, Any], coords: dict[str, Any]) -> None:
     for name in data:
         if name not in model or not isinstance(model[name], Data):
             known = ", ".join(node.name for node in model.data_vars) or "none"
-            what = "no variable" if name not in model else "no data"
-            raise ModelError(f"data: the model has {what} {name!r}; its px.Data are {known}")
+            what = f"the model has no variable {name!r}" if name not in model else f"{name!r} is no px.Data"
+            raise ModelError(f"data: {what}; the model's are {known}")
     for dim in coords:
         if dim not in model.registry.lengths:
             known = ", ".join(model.registry.lengths) or "none"
