@@ -18,6 +18,7 @@ from pyrox.continuation import continue_sampling, resume
 from pyrox.diagnostics import ConvergenceWarning, Finding, Report, diagnose
 from pyrox.errors import InitializationError, ModelError, NodeError, SamplingError, ShapeError, SupportError
 from pyrox.inference import sample
+from pyrox.marginalization import explain_marginalization, marginalize, recover_marginals
 from pyrox.model import (
     AR,
     CAR,
@@ -252,6 +253,7 @@ __all__ = [
     "enable_validation",
     "errors",
     "explain_compilation",
+    "explain_marginalization",
     "explain_prediction",
     "find_MAP",
     "fit",
@@ -261,6 +263,7 @@ __all__ = [
     "load",
     "logcdf",
     "logp",
+    "marginalize",
     "math",
     "model",
     "model_to_graphviz",
@@ -270,6 +273,7 @@ __all__ = [
     "predict",
     "primitives",
     "prune",
+    "recover_marginals",
     "render",
     "resume",
     "sample",

@@ -71,6 +71,7 @@ LAYERS = {
     "pyrox.continuation": "inference",
     "pyrox.compilation": "inference",
     "pyrox.inference": "inference",
+    "pyrox.marginalization": "inference",
     "pyrox.prediction": "inference",
     "pyrox.drawing": "inference",
     "pyrox.pointwise": "inference",

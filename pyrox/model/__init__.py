@@ -92,6 +92,7 @@ from pyrox.model.catalogue import (
     statements,
 )
 from pyrox.model.density import LogDensity
+from pyrox.model.enumeration import EnumerationPlan
 from pyrox.model.evaluate import constrain_fn, log_density, log_likelihood, potential_energy, transform_fn
 from pyrox.model.explain import describe, render
 from pyrox.model.graph import Model, current_model, model_dims, set_data
@@ -136,6 +137,7 @@ __all__ = [
     "DiscreteMarkovChain",
     "DiscreteUniform",
     "DiscreteWeibull",
+    "EnumerationPlan",
     "EulerMaruyama",
     "ExGaussian",
     "Exponential",
