@@ -248,8 +248,8 @@ class Model(Viewable):
 
     def refresh(self) -> bool:
         """Work out all shapes again, after those of data or dims have changed; tell whether they fit together."""
-        self.registry.version += missing.follow(self.named_vars.values(), self.registry)
         for node in ancestors(list(self.named_vars.values())):
+            self.registry.version += missing.follow(node, self.registry)
             if isinstance(node, RandomVariable) and node.dims is not None and node.declared is not None:
                 lengths = self.registry.lengths
                 pairs = zip(node.dims, node.declared, strict=True)

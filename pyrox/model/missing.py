@@ -5,6 +5,7 @@ A variable ``y`` some of whose observed values are missing becomes three: ``y_ob
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import jax
@@ -131,6 +132,54 @@ _PARTS: dict[str, Callable[[Pattern], np.ndarray]] = {
     "torn elements": lambda p: _positions(~p.rows[_torn(p)]),
     "elements": lambda p: _positions(~p.present),
 }
+# Those that are data, whatever shape the variable has.
+_OF_DATA = ("observed", "seen")
+
+
+class Gaps(Node):
+    """What is missing of a variable: it follows its data, and knows when they no longer belong to its parameters.
+
+    Parameters
+    ----------
+    dist
+        Distribution of the whole variable.
+    source
+        The data: a ``Data``, or an array that never changes.
+    label
+        Name of the variable.
+    dims
+        Names of its axes.
+    """
+
+    struct = jax.ShapeDtypeStruct((), np.dtype(bool))
+
+    def __init__(self, dist: DistExpression, source: Data | np.ndarray, label: str, dims: tuple | None) -> None:
+        self.inputs = (dist, source) if isinstance(source, Data) else (dist,)
+        self.fixed = None if isinstance(source, Data) else source
+        self.label, self.dims = label, dims
+        self.declared: Shape | None = None
+
+    def compute(self, inputs: Any) -> bool:
+        return True
+
+    @property
+    def source(self) -> Data | None:
+        """The data, where they may change."""
+        return self.inputs[1] if len(self.inputs) > 1 else None
+
+    @property
+    def values(self) -> np.ndarray:
+        """The data as they stand."""
+        return np.asarray(self.fixed if self.source is None else self.source.value, float)
+
+    @property
+    def pattern(self) -> Pattern:
+        """What is missing at the moment; nothing, where the variable has another shape than its data (prediction)."""
+        law, values = self.inputs[0].struct, self.values
+        shape = values.shape if self.declared is None else self.declared
+        pairs = zip_longest(law.shape[::-1], shape[::-1])
+        shape = tuple(s if n in (None, 1) else n for n, s in pairs)[::-1]
+        return Pattern(values if shape == values.shape else np.zeros(shape), len(law.event_shape))
 
 
 class PatternPart(Constant):
@@ -138,33 +187,29 @@ class PatternPart(Constant):
 
     Parameters
     ----------
-    name
-        Name of the variable.
-    source
-        The data: a ``Data``, or an array that never changes.
-    event_dim
-        Number of axes of one draw.
+    gaps
+        What is missing.
     part
         Which part.
     dtype
-        Type of its elements, where it is not that of the source.
+        Type of its elements, where it is not that of the data.
     """
 
-    def __init__(self, name: str, source: Data | np.ndarray, event_dim: int, part: str, dtype: Any = None) -> None:
-        self.inputs = (source,) if isinstance(source, Data) else ()
-        self.fixed = None if self.inputs else source
-        self.event_dim, self.part, self._dtype = event_dim, part, dtype
-        self.label = f"{name}:{part}"
+    def __init__(self, gaps: Gaps, part: str, dtype: Any = None) -> None:
+        self.inputs, self.part, self._dtype = (gaps,), part, dtype
+        self.label = f"{gaps.label}:{part}"
 
     @property
-    def pattern(self) -> Pattern:
-        """What is missing at the moment."""
-        array = self.inputs[0].value if self.inputs else self.fixed
-        return Pattern(np.asarray(array, float), self.event_dim)
+    def gaps(self) -> Gaps:
+        """What is missing."""
+        return self.inputs[0]
 
     @property
     def value(self) -> np.ndarray:
-        value = _PARTS[self.part](self.pattern)
+        pattern = self.gaps.pattern
+        if self.part in _OF_DATA:
+            pattern = Pattern(self.gaps.values, pattern.event_dim)
+        value = _PARTS[self.part](pattern)
         return value if self._dtype is None else value.astype(self._dtype)
 
     @property
@@ -256,22 +301,7 @@ class Imputation(NamedTuple):
     @property
     def source(self) -> Data | None:
         """The data, where they may change."""
-        return next(iter(self.observed.observed.inputs), None)
-
-    @property
-    def pattern(self) -> Pattern:
-        """What is missing at the moment."""
-        return self.observed.observed.pattern
-
-    def parts(self) -> Iterable[tuple[RandomVariable, np.ndarray, Shape]]:
-        """Give each part with its positions, and the shape that they count through."""
-        pattern = self.pattern
-        if self.whole.inputs[0].fn is join_rows:
-            found = ("observed index", pattern.batch), ("missing index", pattern.batch)
-        else:
-            found = ("seen index", pattern.batch), ("elements", pattern.values.shape)
-        for variable, (part, shape) in zip((self.observed, self.unobserved), found, strict=True):
-            yield variable, _PARTS[part](pattern), shape
+        return self.observed.observed.gaps.source
 
 
 def imputations(statements: Iterable[Statement]) -> dict[str, Imputation]:
@@ -323,8 +353,10 @@ def impute(template: RandomVariable, source: Data | np.ndarray) -> list[Statemen
     _require_whole_draws(name, dist, pattern, torn=torn)
     parts = [f"{name}{suffix}" for suffix in SUFFIXES]
 
+    gaps = Gaps(dist, source, name, template.dims)
+
     def part(of: str, dtype: Any = None) -> PatternPart:
-        return PatternPart(name, source, event_dim, of, dtype)
+        return PatternPart(gaps, of, dtype)
 
     event_dims = (None,) * event_dim if template.dims is None else template.dims[template.ndim - event_dim :]
     present, seen_dims = part("present"), (f"{parts[0]}_dim_0", *event_dims)
@@ -376,23 +408,26 @@ def _require_whole_draws(name: str, dist: DistExpression, pattern: Pattern, *, t
 # Data that change
 
 
-def follow(statements: Iterable[Statement], registry: Any) -> bool:
-    """Give the dims of the parts their present lengths and labels; tell whether what is missing has changed."""
-    changed = False
-    for imputation in imputations(statements).values():
-        _require_whole_draws(
-            imputation.whole.name, imputation.dist, imputation.pattern,
-            torn=imputation.whole.inputs[0].fn is join_coordinates,
-        )  # fmt: skip
-        for variable, positions, shape in imputation.parts():
-            dim = variable.dims[0]
-            former = registry.lengths.get(dim), registry.coords.get(dim)
-            now = len(positions), _labels(positions, shape, imputation.whole.dims, registry.coords)
-            registry.lengths[dim], registry.coords[dim] = now
-            if former != now:
-                changed = True
-                variable.initval = variable.initval if former[0] in (None, now[0]) else None
-    return changed
+def follow(variable: Statement, registry: Any) -> bool:
+    """Give the dim of a part its present length and labels; tell whether what is missing has changed."""
+    fn = getattr(variable.dist, "fn", None) if isinstance(variable, RandomVariable) else None
+    if fn not in (take_rows, seen_coordinates, unseen_coordinates):
+        return False
+    base, present, index = variable.dist.inputs[:3]
+    gaps, dim = present.gaps, variable.dims[0]
+    gaps.declared = None if gaps.dims is None else tuple(
+        n if d is None else registry.lengths[d] for d, n in zip(gaps.dims, gaps.values.shape, strict=True)
+    )  # fmt: skip
+    pattern = gaps.pattern
+    _require_whole_draws(gaps.label, base, pattern, torn=fn is not take_rows)
+    shape = pattern.values.shape if fn is unseen_coordinates else pattern.batch
+    positions = _PARTS["elements"](pattern) if fn is unseen_coordinates else index.value
+    former = registry.lengths.get(dim), registry.coords.get(dim)
+    now = len(positions), _labels(positions, shape, gaps.dims, registry.coords)
+    registry.lengths[dim], registry.coords[dim] = now
+    if former[0] not in (None, now[0]):
+        variable.initval = None  # it was that of another pattern
+    return former != now
 
 
 def _labels(positions: np.ndarray, shape: Shape, dims: tuple | None, coords: Mapping[str, tuple | None]) -> tuple:
@@ -414,7 +449,7 @@ def require_allowed_gaps(data: Data, array: np.ndarray, statements: Iterable[Sta
     if array.dtype.kind not in "fc" or np.isfinite(array).all():
         return
     host.require_not_infinite(array, what)
-    users = [n for n in ancestors(list(statements)) if data in n.inputs and not isinstance(n, PatternPart)]
+    users = [n for n in ancestors(list(statements)) if data in n.inputs and not isinstance(n, Gaps)]
     if not users:
         return
     node = users[0]

@@ -7,7 +7,7 @@ from typing import Any
 from pyrox.errors import ModelError
 from pyrox.model.fingerprint import fingerprint
 from pyrox.model.graph import Model, Registry
-from pyrox.model.missing import PatternPart, follow
+from pyrox.model.missing import Gaps, PatternPart, follow
 from pyrox.model.nodes import Constant, Node
 from pyrox.model.program import Data, RandomVariable, Statement
 
@@ -49,12 +49,12 @@ def rewrite(
     new.registry.lengths, new.registry.coords = dict(model.registry.lengths), dict(model.registry.coords)
     new.registry.version = model.registry.version
     new.origins = model.origins | {fingerprint(model)}
-    follow([twins[node] for node in stated], new.registry)
     registered = set(stated)
     for old, twin in twins.items():  # each after what it depends on
         if isinstance(old, Statement) and old not in registered:
             raise ModelError(f"the model depends on {old.name!r}, which was to be left out")
         if isinstance(old, Statement):
+            follow(twin, new.registry)
             new.register(twin)
     for dim in (f"{node.name}_dim_0" for node in dropped):  # dims that stand for what is no longer there
         if all(dim not in (node.dims or ()) for node in new.named_vars.values()):
@@ -95,7 +95,7 @@ def _name(node: Node) -> str:
 def _copy_node(node: Node, inputs: tuple[Node, ...], known: set[Node]) -> Node:
     if isinstance(node, Statement) and node not in known:
         raise ModelError(f"the model depends on {node.name!r}, which belongs to another one: rewrite the whole model")
-    follows_data = isinstance(node, Statement | PatternPart)
+    follows_data = isinstance(node, Statement | PatternPart | Gaps)
     if isinstance(node, Constant) and not follows_data:
         return node
     if not follows_data and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
@@ -104,8 +104,7 @@ def _copy_node(node: Node, inputs: tuple[Node, ...], known: set[Node]) -> Node:
     if isinstance(node, RandomVariable):
         twin.dist, twin.observed = inputs[0], inputs[1] if len(inputs) > 1 else None
     twin.inputs = inputs
-    if not isinstance(node, Data | PatternPart):
-        twin.infer()
+    twin.infer()
     return twin
 
 

@@ -97,7 +97,7 @@ class DistributionStatement:
             nodes = [noncenter_variable(nodes[-1])]
         for node in nodes[:-1]:
             model.full_name(node.name.removeprefix(f"{model.name}::"), self.row.name)
-        missing.follow(nodes, model.registry)
+            missing.follow(node, model.registry)
         return [model.register(node) for node in nodes][-1]
 
     def dist(self, *params: Any, shape: Any = None, **named: Any) -> Any:
