@@ -21,7 +21,7 @@ from pyrox.plan import AS_ASKED, Plan, Planner, statements_above
 from pyrox.samplers.compile import compile_function
 from pyrox.settings import as_key
 from pyrox.target import model_attrs
-from pyrox.typing import Array, Key, Tree
+from pyrox.typing import Array, Key, Shape, Tree
 
 _FREE, _OBSERVED, _NAMED = "sample", "observed", "deterministic"
 
@@ -58,6 +58,7 @@ class Runnable:
         self.program = Program(function, args, kwargs)
         self.sites: Mapping[str, Site] = self.program.inspect()
         self.coords = dict(self.graph.coords) if self.graph is not None else {}
+        self._lengths = dict(self.graph.dim_lengths) if self.graph is not None else {}
         self.data: Tree = jax.tree.map(jnp.asarray, self.program.data)
 
     def of_kind(self, *kinds: str) -> list[str]:
@@ -87,10 +88,15 @@ class Runnable:
                 raise ModelError(f"{what}: the model has no variable {name!r}; it has {', '.join(known) or 'none'}")
 
     def known_values(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Give the observed values, and the named data."""
+        """Give the observed values, and the named data: those that have the present lengths of their dims."""
         function = known_values(self.program)
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self.data)
-        return tuple(jax.tree.map(np.asarray, compile_function(function, shapes)(self.data)))
+        known = jax.tree.map(np.asarray, compile_function(function, shapes)(self.data))
+        return tuple({name: x for name, x in group.items() if self._fits(name, x.shape)} for group in known)
+
+    def _fits(self, name: str, shape: Shape) -> bool:
+        dims = self.sites[name].dims or ()
+        return all(self._lengths.get(dim, n) == n for dim, n in zip(dims, shape, strict=False))
 
 
 def seed_of(random_seed: Any) -> tuple[Key, int | None]:
