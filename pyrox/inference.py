@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from pyrox.handle import carry_out
+from pyrox.messages import tell
 from pyrox.runner import Interrupts, available_cores
 from pyrox.sampling import SamplingRun, Task, check_options, new_chains, random_starts
 from pyrox.settings import Settings, as_key, choose_init, choose_warmup, merge_nuts, reject_unknown
@@ -50,7 +51,8 @@ def sample(
 
     .. math:: p(\theta \mid y) \propto p(y \mid \theta) \, p(\theta)
 
-    Chains run side by side on all cores. Ctrl-C ends the run and returns the draws so far.
+    Chains run side by side on all cores. Ctrl-C ends the run and returns the draws so far. Discrete variables are
+    summed out exactly where that can be done (``px.explain_marginalization`` shows how), and drawn given the others.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def sample(
     progressbar
         Whether to show progress.
     quiet
-        True shows neither progress nor warnings about the draws.
+        True shows neither progress, nor how discrete variables are summed out, nor warnings about the draws.
     adaptation
         What is learnt in the warm-up: ``"diag"`` (the default) the scales of the variables from draws and gradients,
         ``"low_rank"`` also their few strongest correlations, ``"dense"`` all correlations, ``"stan"`` the scales
@@ -117,7 +119,7 @@ def sample(
     Raises
     ------
     ModelError
-        If there is no model, no free variable, or a discrete one.
+        If there is no model, no continuous free variable, or a discrete one that cannot be summed out.
     InitializationError
         If no start with a finite log-density and gradient was found; it shows every variable there.
     SamplingError
@@ -163,6 +165,8 @@ def sample(
     def make(interrupts: Interrupts) -> SamplingRun:
         key = as_key(random_seed)
         target = target_of(model, model_args, model_kwargs)
+        if target.density.marginal is not None and not quiet:
+            tell(str(target.density.marginal.plan))
         if method is None:
             launch = new_chains(key, random_starts(_per_chain(initvals, chains)))
         else:

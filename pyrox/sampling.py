@@ -47,7 +47,8 @@ class Options:
 
 def check_options(target: Target, var_names: Sequence[str] | None, idata_kwargs: Mapping[str, Any] | None) -> Options:
     """Check what the results should hold against what the model has."""
-    known = (*target.density.free, *target.density.deterministics)
+    density = target.density
+    known = (*density.free, *density.discrete, *density.drawn, *density.deterministics)
     names = known if var_names is None else (var_names,) if isinstance(var_names, str) else tuple(var_names)
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -263,6 +264,7 @@ class SamplingRun:
             random_seed=self.task.random_seed,
             native_kernel=int(self._native),
             interrupted=None if self.complete else 1,
+            summed_out=None if (marginal := self.task.target.density.marginal) is None else str(marginal.plan),
             **self.task.target.attrs,
         )
 
@@ -330,7 +332,10 @@ class SamplingRun:
             found.append(f"Sampling was interrupted: {kept} of {wanted} draws of each chain are kept.{way}")
         if self.task.checks and not self.interrupts.count:
             stats = {name: x.values for name, x in datasets["sample_stats"].data_vars.items()}
-            report = diagnostics.examine(screen(datasets["posterior"]), stats, self.task.settings.max_treedepth)
+            # Discrete variables are drawn anew for each draw of the others: they mix as these do.
+            density, posterior = self.task.target.density, datasets["posterior"]
+            posterior = posterior.drop_vars(density.discrete, errors="ignore")
+            report = diagnostics.examine(screen(posterior), stats, self.task.settings.max_treedepth)
             datasets["posterior"].attrs["findings"] = report.to_json()
             found += [str(finding) for finding in report]
         return found

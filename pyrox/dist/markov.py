@@ -10,7 +10,6 @@ from jax import lax
 
 from pyrox.dist import constraints
 from pyrox.dist.constraints import Constraint
-from pyrox.dist.discrete import CategoricalProbs
 from pyrox.dist.distribution import Distribution, option, param, part
 from pyrox.dist.special import log_or_minus_inf, pick
 from pyrox.errors import ShapeError
@@ -75,7 +74,8 @@ def log_evidence(start: Array, moves: Array, emission: Array) -> Array:
 def smooth_states(filtered: Array, moves: Array) -> Array:
     r"""Give the log-probabilities of each state given all observations, ``(T, ..., K)``.
 
-    .. math:: \gamma_{t,j} = \log \sum_k e^{\gamma_{t+1,k} + \alpha_{t,j} + M_{jk} - \log \sum_i e^{\alpha_{t,i} + M_{ik}}}
+    .. math:: \gamma_{t,j} = \log \sum_k e^{\gamma_{t+1,k} + \alpha_{t,j} + M_{jk} - r_{t,k}}, \quad
+        r_{t,k} = \log \sum_i e^{\alpha_{t,i} + M_{ik}}
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class DiscreteMarkovChain(Distribution):
     transition_probs: Array = param(constraints.independent(constraints.simplex, 1), alias="P")
     init_dist: Distribution | None = part(None)
     num_steps: int = option()
-    time_varying: bool = option(False)
+    time_varying: bool = option(default=False)
     reparametrized_params = []
 
     def __init__(

@@ -321,14 +321,17 @@ ELEMENTWISE = frozenset(
     tan tanh xor
     """.split()  # noqa: SIM905 - a list of names to be read
 )
-CALLS = frozenset("jit pjit closed_call core_call remat remat2 checkpoint custom_jvp_call custom_vjp_call".split())
+CALLS = frozenset(
+    ["jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_jvp_call", "custom_vjp_call"]
+)
+REDUCTIONS = ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_and", "reduce_or")
 
 RULES: dict[str, Callable[[Step], list[Follows]]] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(CALLS, _call),
-    **dict.fromkeys("reduce_sum reduce_prod reduce_max reduce_min reduce_and reduce_or argmax argmin".split(), _reduce),
-    **dict.fromkeys("cumsum cumprod cummax cummin cumlogsumexp split".split(), _along_one("axis")),
-    **dict.fromkeys("concatenate sort".split(), _along_one("dimension")),
+    **dict.fromkeys((*REDUCTIONS, "argmax", "argmin"), _reduce),
+    **dict.fromkeys(["cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "split"], _along_one("axis")),
+    **dict.fromkeys(["concatenate", "sort"], _along_one("dimension")),
     "broadcast_in_dim": _broadcast,
     "cond": _cond,
     "dot_general": _dot,

@@ -1,6 +1,6 @@
 """The log-density of a program: a pure function of a flat position and of the data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -11,6 +11,8 @@ from pyrox.errors import ModelError, ShapeError, SupportError
 from pyrox.model import values as host
 from pyrox.model.graph import Model
 from pyrox.model.handlers import block
+from pyrox.model.leaves import find_leaves
+from pyrox.model.marginal import Marginal, position_key
 from pyrox.model.messenger import Messenger
 from pyrox.model.nodes import NEEDS_NUMBERS
 from pyrox.model.sites import Collect, Density, Inspect, Known, Place, Pointwise, Sites, Values
@@ -34,6 +36,13 @@ class LogDensity:
         The free variables, a ``FreeSite`` by name, in the order of their definition.
     observed
         Names of the observed variables.
+    discrete
+        Names of the discrete variables, which are summed out.
+    drawn
+        Names of the free variables that say nothing about the others (missing values, discrete variables, on which
+        nothing depends): they are no part of the position.
+    marginal
+        The sums over them, with their ``plan``; None where there are none.
     deterministics
         Names of the deterministic values.
     factors
@@ -75,6 +84,9 @@ class LogDensity:
         self.deterministics = tuple(self.sites.deterministics)
         self.factors = tuple(self.sites.factors)
         self.data = {"args": arrays, "closed": dict(self.sites.closed_over), "sites": dict(self.sites.data)}
+        self.marginal = Marginal(self._run, self.sites, self.data) if self.sites.discrete else None
+        self.discrete = tuple(self.sites.discrete)
+        self.drawn = tuple(self.sites.drawn)
         self._place_compiled = jax.jit(self._place)
         self._check(self.data)
 
@@ -111,15 +123,29 @@ class LogDensity:
             self.program(*args, **kwargs)
 
     def _inspect(self, arrays: dict[str, Any]) -> Sites:
+        """Find the sites; what says nothing about the others is left to be drawn, if that leaves any others."""
+        named = getattr(self.program, "marginalized", None) or ()
+        leaves = {} if self.model is None else {n: d for n, d in find_leaves(self.model).items() if n not in named}
+        sites = self._look(arrays, leaves)
+        if leaves and not sites.free:
+            sites = self._look(arrays, [name for name, discrete in leaves.items() if discrete])
+        return sites
+
+    def _look(self, arrays: dict[str, Any], drawn: Collection[str]) -> Sites:
         found: list[Sites] = []
 
         def run(arguments: dict[str, Any]) -> None:
-            handler = Inspect(arguments, arrays)
+            handler = Inspect(arguments, arrays, self._is_summed, drawn)
             self._run({"args": arguments}, handler)
             found.append(handler.sites)
 
         jax.eval_shape(run, arrays)
         return found[-1]
+
+    def _is_summed(self, name: str) -> bool:
+        """Tell whether a discrete variable may be summed out: all may, unless the model names those that do."""
+        named = getattr(self.program, "marginalized", None)
+        return named is None or name in named
 
     def _check(self, data: Tree) -> None:
         """Check on the host that observed values lie where the density assumes them."""
@@ -135,19 +161,35 @@ class LogDensity:
 
     def __call__(self, position: Array, data: Tree) -> Array:
         """Evaluate at a position of shape ``(dim,)``."""
+        if self.marginal is not None:
+            return sum(self.marginal.terms(position, data).values())
         handler = Density(self.sites, position, data)
         self._run(data, handler)
         return handler.total()
 
     def site_terms(self, position: Array, data: Tree) -> dict[str, Array]:
-        """Give the terms of the log-density by site, the Jacobian's under ``name + " (Jacobian)"``."""
+        """Give the terms of the log-density by site, the Jacobian's under ``name + " (Jacobian)"``.
+
+        What depends on discrete variables is one term of its own, ``marginal.name``.
+        """
+        if self.marginal is not None:
+            return self.marginal.terms(position, data)
         handler = Density(self.sites, position, data)
         self._run(data, handler)
         return handler.terms
 
-    def constrain(self, position: Array, data: Tree) -> dict[str, Array]:
-        """Give the free variables and the deterministic values at a position, in the order of their definition."""
+    def constrain(self, position: Array, data: Tree, key: Key | None = None) -> dict[str, Array]:
+        """Give the free variables and the deterministic values at a position, in the order of their definition.
+
+        Discrete variables are drawn given the position; without a key, its bits make the random numbers.
+        """
         handler = Values(self.sites, position, data)
+        if self.marginal is not None or self.sites.drawn:
+            key = position_key(position) if key is None else key
+        if self.marginal is not None:
+            handler.discrete = self.marginal.draw(position, data, key)
+        if self.sites.drawn:
+            handler.key = jax.random.fold_in(key, 1)
         self._run(data, handler)
         return handler.values
 
@@ -155,7 +197,7 @@ class LogDensity:
         """Give the log-density of every single observation at a position, by observed variable."""
         handler = Pointwise(self.sites, position, data)
         self._run(data, handler)
-        return handler.terms
+        return handler.terms if self.marginal is None else {**handler.terms, **self.marginal.pointwise(position, data)}
 
     def known_values(self, data: Tree) -> tuple[dict[str, Array], dict[str, Array]]:
         """Give the observed values, and the named data, in the order of their definition."""
@@ -215,12 +257,12 @@ class LogDensity:
         SupportError
             If an initval lies outside the support of its variable.
         """
-        unknown = [n for n in initvals or {} if n not in self.free]
+        unknown = [n for n in initvals or {} if n not in self.free and n not in self.discrete]
         if unknown:
             raise ModelError(f"initvals: {unknown[0]!r} is no free variable; these are {', '.join(self.free)}")
         position = jax.random.uniform(key, (self.dim,), minval=-radius, maxval=radius)
         wanted = {n: site.initval for n, site in self.free.items() if site.initval is not None}
-        wanted |= {n: v for n, v in (initvals or {}).items() if v is not None}
+        wanted |= {n: v for n, v in (initvals or {}).items() if v is not None and n in self.free}
         if not wanted:
             return position
         start = {n: self._fitted(n, v, "initval") for n, v in wanted.items()}
@@ -251,6 +293,8 @@ class LogDensity:
             raise ModelError("shapes or dtypes of the model's data have changed: build its log-density again")
         data = {**self.data, "sites": handler.data}
         self._check(data)
+        if self.marginal is not None:
+            self.marginal.check(data)
         return data
 
     def explain(self, position: Array, data: Tree) -> str:
@@ -259,16 +303,17 @@ class LogDensity:
         terms = self.site_terms(position, data)
         gradient = np.asarray(jax.grad(self)(position, data))
         rows = [("site", "value", "log-density", "gradient", "")]
-        names = [*self.free, *self.observed, *self.factors]
+        names = [*self.free, *self.observed, *self.factors, *([] if self.marginal is None else [self.marginal.name])]
         for name in names:
             site = self.free.get(name)
             value = _short(values[name]) if site else ("observed" if name in self.observed else "factor")
-            log_density = float(terms[name])
+            log_density = float(terms.get(name, np.nan))
             slope = gradient[site.start : site.stop] if site else None
             norm = "" if slope is None else f"{float(np.linalg.norm(slope)):.4g}"
-            bad = [] if np.isfinite(log_density) else ["log-density is not finite"]
+            bad = [] if np.isfinite(log_density) or name not in terms else ["log-density is not finite"]
             bad += [] if slope is None or np.isfinite(slope).all() else ["gradient is not finite"]
-            rows.append((name, value, f"{log_density:.4g}", norm, "<-- " + ", ".join(bad) if bad else ""))
+            told = f"{log_density:.4g}" if name in terms else ""
+            rows.append((name, value, told, norm, "<-- " + ", ".join(bad) if bad else ""))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         return "\n".join(
             "  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[4]]).rstrip() for r in rows
@@ -307,6 +352,13 @@ def _short(value: Any) -> str:
 def _require_samplable(logdensity: LogDensity) -> None:
     sites = logdensity.sites
     if not sites.free:
+        discrete = [*sites.discrete, *sites.drawn]
+        if discrete:
+            raise ModelError(
+                f"{discrete[0]!r} is discrete, as is every free variable of the model: there is nothing that gradients "
+                "could sample. px.sample_prior_predictive draws from the prior; with observations, make one of the "
+                "parameters unknown"
+            )
         there = [f"observed {', '.join(sites.observed)}"] if sites.observed else []
         there += [f"deterministic {', '.join(sites.deterministics)}"] if sites.deterministics else []
         named = [name for name in sites.data if ":" not in name]

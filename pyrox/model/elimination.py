@@ -229,7 +229,7 @@ class Elimination:
         return Table(variable.name, clique.others, rows, maps, array, joint.weight)
 
     def _chain(self, clique: Clique) -> tuple[Array, Array, Array]:
-        """Arrange start, moves and emissions of a chain: time first, states last, other variables and copies between."""
+        """Arrange start, moves and emissions of a chain: time first, states last, variables and copies between."""
         joint, steps = clique.joint, clique.variable.plate[-1]
         emission = jnp.moveaxis(joint.array, (0, -1), (-1, 0))
         emission = jnp.broadcast_to(emission, (steps, *emission.shape[1:]))
@@ -288,10 +288,9 @@ class Elimination:
             return jnp.broadcast_to(values.reshape(values.shape + (1,) * len(rows)), (*values.shape[:first], *rows))
         index: list[Any] = [slice(None)] * first
         for along in maps:
-            at = jnp.asarray(np.arange(rows[along.axis]) if along.index is None else index_of(along.index, self.indices))
-            shape = [1] * len(rows)
-            shape[along.axis] = rows[along.axis]
-            index.append(at.reshape(shape))
+            length = rows[along.axis]
+            at = np.arange(length) if along.index is None else index_of(along.index, self.indices)
+            index.append(jnp.asarray(at).reshape([length if a == along.axis else 1 for a in range(len(rows))]))
         return jnp.broadcast_to(values[tuple(index)], (*values.shape[:first], *rows))
 
     def posteriors(self) -> dict[str, Table]:

@@ -96,7 +96,8 @@ def find_supports(run: Run, sites: Sites, data: Tree) -> dict[str, Support]:
     data = jax.tree.map(jnp.asarray, data)
     args = jnp.zeros(sites.dim), data, placeholders(sites)
     closed, shapes = jax.make_jaxpr(bounds, return_shape=True)(*args)
-    follows: list[Follows] = [{"others": ()}, *({"data": ()} for _ in jax.tree.leaves(data)), *({n: ()} for n in sorted(args[2]))]
+    of_data, of_values = [{"data": ()} for _ in jax.tree.leaves(data)], [{n: ()} for n in sorted(args[2])]
+    follows: list[Follows] = [{"others": ()}, *of_data, *of_values]
     spread = [Spread(x, jnp.shape(x), f) for x, f in zip(jax.tree.leaves(args), follows, strict=True)]
     outs: list[Spread] = []
     jax.eval_shape(lambda: outs.extend(SpreadRun()(closed, spread)))
@@ -324,8 +325,10 @@ def tabulate_shapes(run: Run, sites: Sites, data: Tree, chains: set[str]) -> tup
     found: list = []
 
     def probe() -> None:
-        values = {name: (jnp.full((1,) * len(site.shape), np.min(site.low), int), site.shape, _all_axes(name, site.shape))
-                  for name, site in sites.discrete.items()}  # fmt: skip
+        values = {
+            name: (jnp.full((1,) * len(s.shape), np.min(s.low), int), s.shape, _all_axes(name, s.shape))
+            for name, s in sites.discrete.items()
+        }
         tables, _, weights, _ = tabulate(run, sites, jnp.zeros(sites.dim), data, values, lambda _: True, chains)
         found.append(([replace(t, array=None) for t in tables], [jnp.shape(w) for w in weights]))
 
@@ -398,6 +401,6 @@ def _chain_table(name: str, kind: str, x: Spread, extra: int, weight: int | None
     rows = x.shape[: len(x.shape) - extra]
     stored = jnp.shape(x.array)
     array = jnp.broadcast_to(x.array, (*stored[: len(rows)], *x.shape[len(rows) :]))
-    own = tuple(Along(a) for a in range(len(rows))) + (None,)
+    own = (*(Along(a) for a in range(len(rows))), None)
     others = {n: x.follows[n] for n in sites.discrete if n in x.follows}
     return Table(name, (name, *others), rows, {name: own, **others}, array, weight, kind)

@@ -1,6 +1,5 @@
 """The log-density of a program whose discrete variables are summed out, and the way back to them."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyrox.dist.markov import log_sum_exp
 from pyrox.errors import ModelError
 from pyrox.model.axes import Along
 from pyrox.model.elimination import Elimination, Table
@@ -101,10 +99,10 @@ class Marginal:
         """Name of the term in which discrete variables are summed out."""
         return f"sum over {', '.join(self.plan.sums)}"
 
-    def draw(self, position: Array, data: Tree, key: Key | None = None) -> dict[str, Array]:
-        """Draw the discrete variables given the others; the bits of the position serve as key where none is given."""
+    def draw(self, position: Array, data: Tree, key: Key) -> dict[str, Array]:
+        """Draw the discrete variables given the others."""
         elimination, _ = self._eliminate(position, data)
-        drawn = elimination.draw(position_key(position) if key is None else key)
+        drawn = elimination.draw(key)
         return {name: s.pick(drawn[name]) for name, s in self.plan.sums.items()}
 
     def pointwise(self, position: Array, data: Tree) -> dict[str, Array]:

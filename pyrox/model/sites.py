@@ -1,6 +1,6 @@
 """The sites of a program, and the handlers that give them values and add up their log-densities."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyrox.dist import Distribution, constraints
-from pyrox.dist.transforms import IdentityTransform
+from pyrox.dist import DiscreteMarkovChain, Distribution, Expanded, biject_to, constraints
+from pyrox.dist.transforms import IdentityTransform, Transform, sum_rightmost
 from pyrox.errors import ModelError, ShapeError
 from pyrox.model import values as host
-from pyrox.model.messenger import Message, Messenger, require_new, transform_of
-from pyrox.typing import Array, Shape, Tree
+from pyrox.model.messenger import Message, Messenger, noncentered_form, require_new, shape_of, transform_of
+from pyrox.typing import Array, Key, Shape, Tree
 
 
 class FreeSite(NamedTuple):
@@ -42,11 +42,37 @@ class FreeSite(NamedTuple):
     dims: tuple | None
 
 
+class DiscreteSite(NamedTuple):
+    """One discrete variable that is summed out.
+
+    Attributes
+    ----------
+    shape
+        Of its value.
+    dims
+        Names of its axes, or None.
+    is_chain
+        Whether it is a Markov chain along its last axis.
+    low
+        Its least value.
+    limits
+        Least and greatest value of each element, where they differ; else None twice.
+    """
+
+    shape: Shape
+    dims: tuple | None
+    is_chain: bool
+    low: Any = 0
+    limits: tuple = (None, None)
+
+
 class Sites:
     """What a program states, found out by running it once on placeholders."""
 
     def __init__(self) -> None:
         self.free: dict[str, FreeSite] = {}
+        self.discrete: dict[str, DiscreteSite] = {}
+        self.drawn: dict[str, jax.ShapeDtypeStruct] = {}  # free variables that no density depends on
         self.observed: dict[str, Any] = {}  # constraint if its values are known to lie in it, else None
         self.deterministics: list[str] = []
         self.factors: list[str] = []
@@ -67,14 +93,21 @@ class Collect(Messenger):
         if msg["type"] in ("data", "constant"):
             self.data[msg["name"]] = msg["args"][0]
         elif msg["type"] == "sample" and msg["value"] is None:
-            msg["value"] = jnp.zeros(msg["kwargs"]["sample_shape"] + msg["fn"].batch_shape + msg["fn"].event_shape)
+            shape = msg["kwargs"]["sample_shape"] + msg["fn"].batch_shape + msg["fn"].event_shape
+            msg["value"] = jnp.zeros(shape, int if msg["fn"].is_discrete else float)
 
 
 class Inspect(Messenger):
-    """Find the sites of a program that runs on placeholders."""
+    """Find the sites of a program that runs on placeholders; ``summed`` tells which discrete variables may be free."""
 
-    def __init__(self, tracers: dict[str, Any], arrays: dict[str, Any]) -> None:
-        self.sites = Sites()
+    def __init__(
+        self,
+        tracers: dict[str, Any],
+        arrays: dict[str, Any],
+        summed: Callable[[str], bool] = lambda _: False,
+        drawn: Collection[str] = (),
+    ) -> None:
+        self.sites, self._summed, self._drawn = Sites(), summed, drawn
         # Which datum a placeholder stands for: an observed value that is one of them can be checked on the host.
         self.sources = [(tracer, ("args", name)) for name, tracer in tracers.items()]
         self.arrays = arrays
@@ -111,11 +144,13 @@ class Inspect(Messenger):
 
     def _free(self, msg: Message) -> None:
         fn, name = msg["fn"], msg["name"]
+        if name in self._drawn:
+            msg["value"] = jnp.zeros(shape_of(msg), jnp.result_type(int if fn.is_discrete else float))
+            self.sites.drawn[name] = jax.ShapeDtypeStruct(msg["value"].shape, msg["value"].dtype)
+            return
         if fn.is_discrete:
-            raise ModelError(
-                f"the free variable {name!r} is discrete ({type(fn).__name__}): gradients cannot sample it. "
-                "Observe it, or sum it out of the model (a mixture, or px.Potential with px.math.logsumexp)"
-            )
+            self._discrete(msg)
+            return
         shape = msg["kwargs"]["sample_shape"] + tuple(fn.batch_shape) + tuple(fn.event_shape)
         try:
             below = tuple(transform_of(msg).inverse_shape(shape))
@@ -127,6 +162,18 @@ class Inspect(Messenger):
         initval = msg["infer"].get("initval")
         self.sites.free[name] = FreeSite(shape, dtype, below, start, self.sites.dim, initval, self.sites.dims[name])
         msg["value"] = jnp.zeros(shape, dtype)
+
+    def _discrete(self, msg: Message) -> None:
+        fn, name = msg["fn"], msg["name"]
+        if not self._summed(name):
+            raise ModelError(
+                f"the free variable {name!r} is discrete ({type(fn).__name__}): gradients cannot sample it. Observe "
+                "it, or sum it out: px.sample and px.fit do (px.marginalize names what they sum out)"
+            )
+        is_chain = require_finite_values(name, fn)
+        shape = msg["kwargs"]["sample_shape"] + tuple(fn.batch_shape) + tuple(fn.event_shape)
+        self.sites.discrete[name] = DiscreteSite(shape, self.sites.dims[name], is_chain)
+        msg["value"] = jnp.zeros(shape, int)
 
     def _observed(self, msg: Message) -> None:
         fn, name, value = msg["fn"], msg["name"], msg["value"]
@@ -146,6 +193,35 @@ class Inspect(Messenger):
             source = next((where for tracer, where in self.sources if tracer is value), None)
         fixed = constraints.has_fixed_support(fn.support)
         self.sites.observed[name] = (fn.support, source) if fixed and source is not None else None
+
+
+def chain_of(fn: Distribution) -> DiscreteMarkovChain | None:
+    """Give the Markov chain that a distribution is, perhaps of more copies."""
+    base = fn.base_dist if isinstance(fn, Expanded) else fn
+    return base if isinstance(base, DiscreteMarkovChain) else None
+
+
+def require_finite_values(name: str, fn: Distribution) -> bool:
+    """Refuse a discrete variable whose values cannot be listed; tell whether it is a Markov chain."""
+    if chain_of(fn) is not None:
+        return True
+    base = fn
+    while isinstance(base, Expanded):
+        base = base.base_dist
+    kind, support = type(base).__name__, fn.support
+    if fn.event_dim:
+        raise ModelError(
+            f"the free variable {name!r} is a discrete vector ({kind}), which cannot be summed out: state its elements "
+            "as variables of their own (Categorical, Binomial), sum it out by hand (px.Potential), or observe it"
+        )
+    if not (isinstance(support, type(constraints.boolean)) or hasattr(support, "upper_bound")):
+        raise ModelError(
+            f"the free variable {name!r} is discrete with infinitely many values ({kind}), and cannot be summed out. "
+            f"Ways out: cut it off where nothing is left, px.Truncated({name!r}, px.{kind}.dist(...), upper=...); a "
+            "distribution that has it summed out already, like NegativeBinomial for a Poisson count of gamma rate; a "
+            "sum by hand (px.Potential with px.math.logsumexp); or a continuous approximation"
+        )
+    return False
 
 
 def dims_of(msg: Message) -> tuple | None:
@@ -180,6 +256,8 @@ class Values(Messenger):
     def __init__(self, sites: Sites, position: Array, data: Tree) -> None:
         self.sites, self.position, self.data = sites, position, data
         self.values: dict[str, Array] = {}
+        self.discrete: Mapping[str, Array] = {}
+        self.key: Key | None = None
 
     def process_message(self, msg: Message) -> None:
         kind, name = msg["type"], msg["name"]
@@ -187,6 +265,10 @@ class Values(Messenger):
             msg["value"] = self.data["sites"].get(name, msg["args"][0])
         elif kind == "sample" and name in self.sites.free:
             msg["value"] = self.values[name] = self.constrain(msg)
+        elif kind == "sample" and name in self.sites.discrete:
+            msg["value"] = self.enumerate(msg)
+        elif kind == "sample" and name in self.sites.drawn:
+            msg["value"] = self.draw(msg)
         elif kind == "sample":
             msg["value"] = self.observe(msg, self.data["closed"].get(name, msg["value"]))
         elif kind == "factor":
@@ -202,6 +284,24 @@ class Values(Messenger):
     def constrain(self, msg: Message) -> Array:
         """Compute the value of a free site."""
         return transform_of(msg).forward_and_log_det(self.slice(msg["name"]))[0]
+
+    def draw(self, msg: Message) -> Array:
+        """Draw a variable that no density depends on; without a key anything will do."""
+        name, struct = msg["name"], self.sites.drawn[msg["name"]]
+        if self.key is None:
+            return jnp.zeros(struct.shape, struct.dtype)
+        key = jax.random.fold_in(self.key, list(self.sites.drawn).index(name))
+        self.values[name] = msg["fn"].sample(key, msg["kwargs"]["sample_shape"])
+        return self.values[name]
+
+    def enumerate(self, msg: Message) -> Array:
+        """Give a discrete variable its value: the least, where none has been set."""
+        name = msg["name"]
+        if name not in self.discrete:
+            site = self.sites.discrete[name]
+            return jnp.broadcast_to(jnp.asarray(site.low, int), site.shape)
+        self.values[name] = self.discrete[name]
+        return self.discrete[name]
 
     def observe(self, _msg: Message, value: Array) -> Array:
         """See the value of an observed site."""
@@ -219,12 +319,25 @@ class Density(Values):
         self.terms: dict[str, Array] = {}
 
     def constrain(self, msg: Message) -> Array:
+        form = noncentered_form(msg)
+        if form is not None:
+            return self._constrain_noncentered(msg, *form)
         transform = transform_of(msg)
         value, log_det = transform.forward_and_log_det(self.slice(msg["name"]))
         # The transform guarantees membership: no test of the support.
         self.terms[msg["name"]] = _sum_inside(msg, value)
         if not isinstance(transform, IdentityTransform):
             self.terms[f"{msg['name']} (Jacobian)"] = _sum(log_det)
+        return value
+
+    def _constrain_noncentered(self, msg: Message, base: Distribution, transform: Transform) -> Array:
+        """Evaluate the density where it has no location and scale: in their direction nothing cancels later."""
+        z, log_det_below = biject_to(base.support).forward_and_log_det(self.slice(msg["name"]))
+        value, log_det = transform.forward_and_log_det(z)
+        log_prob = base.log_prob_inside(z)
+        log_det = sum_rightmost(log_det, jnp.ndim(log_det) - jnp.ndim(log_prob))
+        self.terms[msg["name"]] = weighted(msg, log_prob - log_det)
+        self.terms[f"{msg['name']} (Jacobian)"] = _sum(log_det) + _sum(log_det_below)
         return value
 
     def observe(self, msg: Message, value: Array) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 from jax.extend import core
 
-from pyrox.model.axes import CALLS, ELEMENTWISE, Follows, Step, apply_rule, inner_of
+from pyrox.model.axes import CALLS, ELEMENTWISE, REDUCTIONS, Follows, Step, apply_rule, inner_of
 from pyrox.typing import Array, Shape
 
 
@@ -72,10 +72,10 @@ class SpreadRun:
     def _constant(self, value: Any) -> Spread:
         """Give equal numbers as one value, so that equal indices are known to be equal."""
         self._kept.append(value)
-        if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, jax.core.Tracer):
-            if not jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-                key = value.shape, str(value.dtype), np.asarray(value).tobytes()
-                value = self._constants.setdefault(key, value)
+        known = isinstance(value, np.ndarray | jax.Array) and not isinstance(value, jax.core.Tracer)
+        if known and not jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+            key = value.shape, str(value.dtype), np.asarray(value).tobytes()
+            value = self._constants.setdefault(key, value)
         return Spread(value, tuple(jnp.shape(value)), {})
 
     def _once(self, eqn: Any, inputs: list[Spread]) -> list[Spread]:
@@ -176,8 +176,8 @@ def _gather(eqn: Any, inputs: list[Spread]) -> list | None:
 
 _RULES: dict[str, Callable] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
-    **dict.fromkeys("reduce_sum reduce_prod reduce_max reduce_min reduce_and reduce_or".split(), _reduce),
-    **dict.fromkeys("transpose squeeze".split(), _as_it_is),
+    **dict.fromkeys(REDUCTIONS, _reduce),
+    **dict.fromkeys(["transpose", "squeeze"], _as_it_is),
     "broadcast_in_dim": _broadcast,
     "gather": _gather,
     "reshape": _reshape,

@@ -148,6 +148,10 @@ def model_of(*states):
     return model
 
 
+def infinitely_many():
+    px.Normal("y", px.Normal("mu") * px.Poisson("k", 2.0), observed=1.0)
+
+
 def index_out_of_bounds():
     with px.Model() as model:
         i = px.Data("i", [0, 1])
@@ -203,9 +207,9 @@ OUTSIDE = {
         "no free variables; it has observed y",
     ),
     "discrete": (
-        lambda: px.LogDensity.build(model_of(lambda: px.Poisson("k", 2.0))),
+        lambda: px.LogDensity.build(model_of(infinitely_many)),
         ModelError,
-        "'k' is discrete.*Poisson.*logsumexp",
+        "'k' is discrete with infinitely many values.*Poisson.*Truncated.*logsumexp",
     ),
     "no program": (lambda: px.LogDensity.build("model"), ModelError, "px.Model or a function"),
     "two sites": (lambda: px.LogDensity.build(twice), ModelError, "'x' is used by two statements"),

@@ -254,6 +254,13 @@ CASES |= {
             {"mixing": [0.4, 0.6], "components": (dist.Normal(), dist.StudentT(3.0))},
         ],
     ),
+    "DiscreteMarkovChain": (
+        dist.DiscreteMarkovChain([[0.9, 0.1], [0.3, 0.7]], dist.Categorical(probs=[0.4, 0.6]), 4),
+        [
+            ([[0.9, 0.1], [0.3, 0.7]], None, dist.Categorical(probs=[0.4, 0.6]), 3),
+            {"logit_P": np.log([[0.9, 0.1], [0.3, 0.7]]), "init_dist": dist.Categorical(probs=[0.4, 0.6]), "shape": 4},
+        ],
+    ),
     "NormalMixture": (
         dist.NormalMixture([0.4, 0.6], [-1.0, 1.0], [2.0, 2.0]),
         [([0.4, 0.6], [-1, 1], [2, 2]), {"weights": [0.4, 0.6], "loc": [-1, 1], "scale": [2, 2]}],
