@@ -1,7 +1,7 @@
 """A model that is run forward from draws: what it needs, what is drawn anew, and how the results are labelled."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -113,7 +113,7 @@ def draw_forward(
     identity: np.ndarray,
     key: Key,
     *,
-    anew: Iterable[str] | None = None,
+    anew: Collection[str] | None = None,
     known: Mapping[str, tuple] | None = None,
     **options: Any,
 ) -> dict[str, np.ndarray]:
@@ -185,7 +185,7 @@ class Forecast:
         values = plan.values(self.draws)
         return draw_forward(
             self.runnable, plan.wanted, values, self.draws.identity, key,
-            anew=plan.observed, known=known, **options,
+            anew={*plan.observed, *plan.anew}, known=known, **options,
         )  # fmt: skip
 
     @property

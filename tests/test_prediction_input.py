@@ -236,6 +236,15 @@ def test_other_bad_arguments():
         px.sample_posterior_predictive({"mu": 1.0}, unobserved)
 
 
+def test_improper_priors():
+    with px.Model() as model:
+        px.Normal("y", px.Flat("mu"), px.HalfFlat("sigma"), observed=[0.0, 1.0])
+    with pytest.raises(ModelError, match="'mu' cannot be drawn"):
+        px.sample_prior_predictive(10, model)
+    drawn = px.sample_posterior_predictive({"mu": np.zeros((1, 9)), "sigma": np.ones((1, 9))}, model, **QUIET)
+    assert drawn["posterior_predictive"]["y"].shape == (1, 9, 2)
+
+
 def test_potentials_have_no_part_in_the_prior():
     with px.Model() as model:
         px.Potential("penalty", -(px.Normal("x") ** 2))

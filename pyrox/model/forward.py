@@ -1,7 +1,7 @@
 """Run a program forward: from values that are known to those that follow from them, or are drawn anew."""
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -39,7 +39,7 @@ class Site(NamedTuple):
 
 
 class Forward(Messenger):
-    """Give sites their values: known ones, observed ones, or new ones.
+    """Give sites their values: known ones, observed ones, new ones, or zeros where nobody asks for the value.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ class Forward(Messenger):
     data
         Data by name, where they replace those of the program.
     key
-        Where new values come from: those of a site depend on the key and its name alone. None draws nothing.
+        Where new values come from: those of a site depend on the key and its name alone.
     anew
-        Names of observed sites that are drawn anew; None draws all.
+        Names of sites that are drawn, observed ones too; None draws all.
     known
         For sites that are known in part, by axis: booleans, or None where the whole axis is known.
     """
@@ -60,7 +60,7 @@ class Forward(Messenger):
         values: Mapping[str, Array],
         data: Mapping[str, Any],
         key: Key | None = None,
-        anew: Iterable[str] | None = (),
+        anew: Collection[str] | None = (),
         known: Mapping[str, tuple] | None = None,
     ) -> None:
         self.values, self.data, self.key, self.known = values, data, key, known or {}
@@ -71,13 +71,16 @@ class Forward(Messenger):
         kind, name = msg["type"], msg["name"]
         if kind in ("data", "constant"):
             msg["value"] = self.data.get(name, msg["args"][0])
-            return
-        if kind == "param" and name in self.values:
+        elif kind == "param" and name in self.values:
             msg["value"] = self.values[name]
-        if kind != "sample":
-            return
+        elif kind == "sample":
+            self._sample(msg)
+
+    def _sample(self, msg: Message) -> None:
+        name, fn = msg["name"], msg["fn"]
+        drawn = self.anew is None or name in self.anew
         if msg["is_observed"]:
-            if self.key is None or (self.anew is not None and name not in self.anew):
+            if not drawn:
                 return
             msg["value"], msg["is_observed"] = None, False
             msg["infer"] = {k: v for k, v in msg["infer"].items() if k != "exact"}
@@ -85,16 +88,17 @@ class Forward(Messenger):
             msg["value"] = self.values[name]
             _require_shape(msg)
             if name in self.known:
-                msg["value"] = merge(msg["fn"], msg["value"], self.known[name], self._key(name))
+                msg["value"] = merge(fn, msg["value"], self.known[name], self._key(name))
         elif msg["value"] is None:
-            self._draw(msg)
+            msg["kwargs"] = {**msg["kwargs"], "rng_key": self._key(name) if drawn else jax.random.key(0)}
+            if isinstance(fn, Distribution):
+                msg["value"] = self._draw(msg) if drawn else jnp.zeros(shape_of(msg), _dtype(fn))
 
-    def _draw(self, msg: Message) -> None:
-        if self.key is None:
-            held = ", ".join(self.values) or "none"
-            raise ModelError(f"the draws lack the variable {msg['name']!r}; they hold {held}")
-        if msg["kwargs"].get("rng_key") is None:
-            msg["kwargs"] = {**msg["kwargs"], "rng_key": self._key(msg["name"])}
+    def _draw(self, msg: Message) -> Array:
+        try:
+            return msg["fn"].sample(msg["kwargs"]["rng_key"], msg["kwargs"]["sample_shape"])
+        except NotImplementedError as error:
+            raise ModelError(f"{msg['name']!r} cannot be drawn: {error}") from None
 
     def _key(self, name: str) -> Key:
         return jax.random.fold_in(self.key, zlib.crc32(name.encode()))
@@ -104,6 +108,10 @@ class Forward(Messenger):
         if msg["type"] != "constant":
             require_new(self.found, msg)
             self.found[msg["name"]] = msg
+
+
+def _dtype(fn: Distribution) -> Any:
+    return jnp.result_type(int if fn.is_discrete else float)
 
 
 def _require_shape(msg: Message) -> None:
@@ -128,12 +136,12 @@ class Program:
         self.sites: dict[str, Site] = {}
         self.data: dict[str, np.ndarray] = {}
 
-    def inspect(self, anew: Iterable[str] | None = None) -> dict[str, Site]:
-        """Find the sites and the data as they stand, everything drawn."""
+    def inspect(self) -> dict[str, Site]:
+        """Find the sites and the data as they stand."""
         collected = _Collect()
 
         def run() -> None:
-            handler = Forward({}, {}, jax.random.key(0), anew)
+            handler = Forward({}, {})
             self.run(handler, collected)
             self.sites = {name: _site(msg, name in collected.observed) for name, msg in handler.found.items()}
 
@@ -175,9 +183,9 @@ def _site(msg: Message, observed: bool) -> Site:  # noqa: FBT001
 
 
 def forward(
-    program: Program, names: Iterable[str], anew: Iterable[str] | None, known: Mapping[str, tuple] | None = None
+    program: Program, names: Iterable[str], anew: Collection[str] | None, known: Mapping[str, tuple] | None = None
 ) -> Callable[[tuple[dict, Key], Tree], dict[str, Array]]:
-    """Make a function of ``(values, key)`` of one draw, and of data, that gives the values of sites."""
+    """Make a function of ``(values, key)`` of one draw, and of data, that gives values of sites; see ``Forward``."""
     names = tuple(names)
 
     def single(draw: tuple[dict, Key], data: Tree) -> dict[str, Array]:
@@ -206,7 +214,7 @@ def known_values(program: Program) -> Callable[[Tree], tuple[dict[str, Array], d
     """Make a function of data that gives the observed values, and the named data."""
 
     def known(data: Tree) -> tuple[dict[str, Array], dict[str, Array]]:
-        handler = Forward({}, data, jax.random.key(0))
+        handler = Forward({}, data)
         program.run(handler)
         sites = handler.found.items()
         observed = {name: jnp.asarray(x["value"]) for name, x in sites if x["type"] == "sample" and x["is_observed"]}
