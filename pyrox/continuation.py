@@ -15,7 +15,7 @@ from pyrox.errors import ModelError
 from pyrox.handle import carry_out
 from pyrox.identity import require_same_data
 from pyrox.runner import Interrupts, available_cores
-from pyrox.sampling import STATE_GROUP, Options, SamplingRun, Task, check_options, saved_chains
+from pyrox.sampling import STATE_GROUP, TERMS, Options, SamplingRun, Task, check_options, saved_chains
 from pyrox.settings import Settings, require_count
 from pyrox.store import Store, require_zarr
 from pyrox.target import Target, target_of
@@ -78,7 +78,7 @@ def resume(
 
     def make(interrupts: Interrupts) -> SamplingRun:
         target = target_of(model, model_args, model_kwargs)
-        options = check_options(target, record["var_names"], {"log_likelihood": record["log_likelihood"]})
+        options = check_options(target, record["var_names"], dict.fromkeys(record["terms"], True))
         checks = compute_convergence_checks and not quiet
         task = Task(target, settings, options, random_seed=record["random_seed"], checks=checks)
         _require_same_run(task, record, what)
@@ -161,7 +161,7 @@ def continue_sampling(
     Returns
     -------
     Results with all draws, earlier and new. Groups that were made of the earlier draws, predictions for one, are left
-    out; ``log_likelihood`` is carried on.
+    out; ``log_likelihood`` and ``log_prior`` are carried on.
 
     Raises
     ------
@@ -229,8 +229,8 @@ def _former_options(target: Target, former: Mapping[str, Any]) -> Options:
     posterior = former["posterior"]
     options = check_options(target, [str(name) for name in posterior.data_vars], None)
     dims, coords = dict(options.dims), dict(options.coords)
-    for group in ("posterior", "log_likelihood"):
+    for group in ("posterior", *TERMS):
         if group in former:
             dims |= {str(name): x.dims[2:] for name, x in former[group].data_vars.items()}
             coords |= {str(name): x.values for name, x in former[group].coords.items() if name not in ("chain", "draw")}
-    return replace(options, dims=dims, coords=coords, log_likelihood="log_likelihood" in former)
+    return replace(options, dims=dims, coords=coords, terms=tuple(name for name in TERMS if name in former))

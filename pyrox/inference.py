@@ -94,7 +94,8 @@ def sample(
     compute_convergence_checks
         Whether to look at divergences, R-hat and effective sample sizes afterwards, and warn.
     idata_kwargs
-        ``coords`` and ``dims`` that replace those of the model, and ``log_likelihood=True`` for that group.
+        ``coords`` and ``dims`` that replace those of the model, and ``log_likelihood=True``,
+        ``log_prior=True`` for these groups.
     return_inferencedata
         True; there is no other form.
     checkpoint

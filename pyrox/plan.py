@@ -126,7 +126,7 @@ class Planner:
                 self._decide(plan, node)
             elif name in self.redraw:
                 plan.anew[name] = AS_ASKED
-            elif node.dist.struct.is_discrete:
+            elif self.sites[name].is_discrete:
                 plan.anew[name] = _SUMMED
             else:
                 missing.append(name)

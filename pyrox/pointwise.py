@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pyrox import results
@@ -11,11 +13,13 @@ from pyrox.draws import Draws, extend, read_draws
 from pyrox.drawwise import map_draws
 from pyrox.errors import ModelError
 from pyrox.forecast import Runnable, cut_short, find_strange
+from pyrox.model import LogDensity
 from pyrox.model.forward import forward, pointwise
 from pyrox.model.program import RandomVariable
 from pyrox.plan import statements_above
 from pyrox.runner import Interrupts
 from pyrox.settings import reject_unknown
+from pyrox.target import target_of
 from pyrox.typing import Array, Tree
 
 
@@ -78,10 +82,11 @@ def compute_log_likelihood(
     reject_unknown("px.compute_log_likelihood", unknown, tuple(compute_log_likelihood.__kwdefaults__))
     runnable = Runnable(model, model_args, model_kwargs)
     names = _choose(runnable, var_names, ("observed",))
-    return _evaluate(
-        "log_likelihood", runnable, names, idata, sample_dims, extend_inferencedata=extend_inferencedata,
-        show=progressbar,
-    )  # fmt: skip
+    options = {"extend_inferencedata": extend_inferencedata, "show": progressbar}
+    if any(site.is_discrete for site in runnable.sites.values() if site.kind == "sample"):
+        target = target_of(model, model_args, model_kwargs)
+        return _evaluate("log_likelihood", runnable, names, idata, sample_dims, density=target.density, **options)
+    return _evaluate("log_likelihood", runnable, names, idata, sample_dims, **options)
 
 
 def compute_log_prior(
@@ -210,7 +215,7 @@ def _choose(runnable: Runnable, var_names: Sequence[str] | None, kinds: tuple[st
 
 def _evaluate(
     group: str, runnable: Runnable, names: list[str], idata: Any, sample_dims: Sequence[str] | None, *,
-    extend_inferencedata: bool, show: bool,
+    extend_inferencedata: bool, show: bool, density: LogDensity | None = None,
 ) -> Any:  # fmt: skip
     if extend_inferencedata and not (hasattr(idata, "children") or hasattr(idata, "add_groups")):
         raise ModelError(
@@ -218,21 +223,36 @@ def _evaluate(
             "extend_inferencedata=False returns a Dataset"
         )
     single = pointwise(runnable.program, names)
-    title = group.replace("_", " ").capitalize()
+    needed = None
+    if density is not None:  # what is discrete is summed out
+        needed, of_density = list(density.free), jax.tree.map(jnp.asarray, density.current_data())
+
+        def single(values: dict[str, Array], _data: Tree) -> dict[str, Array]:
+            terms = density.log_likelihood(density.unconstrain(values, of_density), of_density)
+            return {name: terms[name] for name in names}
+
     draws, found = _map(
-        runnable, lambda values, data: single(values, data["data"]), names, idata, sample_dims, show=show, title=title
-    )
+        runnable, lambda values, data: single(values, data["data"]), names, idata, sample_dims,
+        show=show, title=group.replace("_", " ").capitalize(), needed=needed,
+    )  # fmt: skip
     made = draws.label(found, runnable.dims, runnable.coords, results.run_attrs(**runnable.attrs))
     return extend(idata, {group: made}) if extend_inferencedata else made
 
 
 def _map(
     runnable: Runnable, function: Callable[[dict[str, Array], Tree], dict[str, Array]], names: list[str], trace: Any,
-    sample_dims: Sequence[str] | None, *, show: bool, title: str,
+    sample_dims: Sequence[str] | None, *, show: bool, title: str, needed: Sequence[str] | None = None,
 ) -> tuple[Draws, dict[str, np.ndarray]]:  # fmt: skip
     draws = read_draws(trace, runnable.ndims, sample_dims)
     strange = find_strange(runnable, draws.attrs)
-    values = {name: draws.flat(name) for name in _needed(runnable, names, draws)}
+    needed = _needed(runnable, names) if needed is None else needed
+    missing = [name for name in needed if name not in draws]
+    if missing:
+        raise ModelError(
+            f"the draws lack {', '.join(missing)}, which {', '.join(names)} needs; they hold "
+            f"{', '.join(draws.arrays) or 'nothing'}"
+        )
+    values = {name: draws.flat(name) for name in needed}
     data = {"data": runnable.data, "key": runnable.key}
     with Interrupts() as interrupts:
         found = map_draws(
@@ -248,18 +268,9 @@ def _map(
     return draws, found
 
 
-def _needed(runnable: Runnable, names: Sequence[str], draws: Draws) -> list[str]:
-    """List the free variables that are needed, all of which the draws must have."""
-    graph = runnable.graph
-    if graph is None:
-        needed = runnable.of_kind("sample")
-    else:
-        above = statements_above([graph[name] for name in names])
-        needed = [node.name for node in above if isinstance(node, RandomVariable) and node.observed is None]
-    missing = [name for name in needed if name not in draws]
-    if missing:
-        raise ModelError(
-            f"the draws lack {', '.join(missing)}, which {', '.join(names)} needs; they hold "
-            f"{', '.join(draws.arrays) or 'nothing'}"
-        )
-    return needed
+def _needed(runnable: Runnable, names: Sequence[str]) -> list[str]:
+    """List the free variables that are needed."""
+    if runnable.graph is None:
+        return runnable.of_kind("sample")
+    above = statements_above([runnable.graph[name] for name in names])
+    return [node.name for node in above if isinstance(node, RandomVariable) and node.observed is None]

@@ -17,7 +17,7 @@ SAMPLE_DIMS = ("chain", "draw")
 Groups = dict[str, Mapping[str, Any]]
 # Results that are larger stay on disk.
 _LOADED_BYTES = 100 * 2**20
-_GROWING = ("posterior", "sample_stats", "log_likelihood")
+_GROWING = ("posterior", "sample_stats", "log_likelihood", "log_prior")
 _UNSAMPLED = ("observed_data", "constant_data", "predictions_constant_data")
 
 

@@ -32,7 +32,9 @@ from pyrox.typing import Array, Key, Tree
 
 STATE_GROUP = "sampler_state"
 _MAX_STARTS = 100
-_IDATA_OPTIONS = ("coords", "dims", "log_likelihood")
+# Groups of terms of the log-density, element by element, which results hold if they are asked for.
+TERMS = ("log_likelihood", "log_prior")
+_IDATA_OPTIONS = ("coords", "dims", *TERMS)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Options:
     var_names: tuple[str, ...]
     dims: Mapping[str, Sequence[str] | None]
     coords: Mapping[str, Any]
-    log_likelihood: bool = False
+    terms: tuple[str, ...] = ()
 
 
 def check_options(target: Target, var_names: Sequence[str] | None, idata_kwargs: Mapping[str, Any] | None) -> Options:
@@ -61,7 +63,7 @@ def check_options(target: Target, var_names: Sequence[str] | None, idata_kwargs:
         var_names=names,
         dims={**target.dims, **extra.get("dims", {})},
         coords={**target.coords, **extra.get("coords", {})},
-        log_likelihood=bool(extra.get("log_likelihood", False)),
+        terms=tuple(name for name in TERMS if extra.get(name, False)),
     )
 
 
@@ -99,10 +101,8 @@ class Task:
         """Make of positions ``(chain, draw, dim)`` the groups of values; the first draw has a number."""
         values = self.target.compile_map("constrain", self.data)(positions, self.data, first)
         groups = {"posterior": {name: values[name] for name in self.options.var_names}}
-        if self.options.log_likelihood:
-            groups["log_likelihood"] = self.target.compile_map("log_likelihood", self.data)(
-                positions, self.data, first
-            )
+        for name in self.options.terms:
+            groups[name] = self.target.compile_map(name, self.data)(positions, self.data, first)
         return groups
 
     def turn_warmup(self, positions: np.ndarray, first: int = 0) -> dict[str, dict[str, np.ndarray]]:
@@ -359,7 +359,7 @@ class SamplingRun:
             "settings": json.loads(state_attrs(self.task)["settings"]),
             "random_seed": self.task.random_seed,
             "var_names": list(self.task.options.var_names),
-            "log_likelihood": self.task.options.log_likelihood,
+            "terms": list(self.task.options.terms),
             "groups": growing,
             "rows": rows,
             "data": hash_data(self.task.data),

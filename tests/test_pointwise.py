@@ -70,13 +70,31 @@ def test_deterministics(model):
     assert px.compute_deterministics(stacked, model=model, **SILENT)["twice"].dims == ("sample", "site")
 
 
-def test_sampling_keeps_the_same_terms():
-    model = hierarchy()
-    idata = px.sample(20, tune=100, chains=2, quiet=True, model=model, idata_kwargs={"log_likelihood": True})
-    kept = idata["log_likelihood"]["y"].values
-    again = px.compute_log_likelihood(idata, model=model, extend_inferencedata=False, **SILENT)
-    np.testing.assert_allclose(again["y"].values, kept, rtol=1e-9)
-    assert again["y"].dims == idata["log_likelihood"]["y"].dims
+@pytest.mark.parametrize("centred", [True, False])
+def test_sampling_keeps_the_same_terms(centred):
+    model, wanted = hierarchy(centred=centred), {"log_likelihood": True, "log_prior": True}
+    idata = px.sample(20, tune=100, chains=2, quiet=True, model=model, idata_kwargs=wanted, random_seed=1)
+    for group, call in (("log_likelihood", px.compute_log_likelihood), ("log_prior", px.compute_log_prior)):
+        kept = results.groups_of(idata)[group]
+        again = call(idata, model=model, extend_inferencedata=False, **SILENT)
+        assert set(again.data_vars) == set(kept.data_vars) != set()
+        for name in kept.data_vars:
+            np.testing.assert_allclose(again[name].values, kept[name].values, rtol=1e-9)
+            assert again[name].dims == kept[name].dims
+    more = px.continue_sampling(idata, 5, quiet=True, model=model)
+    assert results.groups_of(more)["log_prior"].sizes["draw"] == 25
+
+
+def test_discrete_variables_are_summed_out_of_the_likelihood():
+    y = np.array([0.1, 5.2, 4.9])
+    with px.Model() as model:
+        p = px.Beta("p", 1.0, 1.0)
+        z = px.Bernoulli("z", p, shape=3)
+        px.Normal("y", 5.0 * z, 1.0, observed=y)
+    p = np.linspace(0.1, 0.9, 7)[None]
+    found = px.compute_log_likelihood({"p": p}, model=model, extend_inferencedata=False, **SILENT)
+    truth = np.log((1 - p[..., None]) * stats.norm.pdf(y) + p[..., None] * stats.norm.pdf(y, 5.0))
+    np.testing.assert_allclose(found["y"].values, truth, rtol=1e-10)
 
 
 def test_terms_of_functions():

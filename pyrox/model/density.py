@@ -15,7 +15,7 @@ from pyrox.model.leaves import find_leaves
 from pyrox.model.marginal import Marginal, position_key
 from pyrox.model.messenger import Messenger
 from pyrox.model.nodes import NEEDS_NUMBERS
-from pyrox.model.sites import Collect, Density, Inspect, Known, Place, Pointwise, Sites, Values
+from pyrox.model.sites import Collect, Density, Inspect, Known, Place, Pointwise, Prior, Sites, Values
 from pyrox.typing import Array, Key, Tree
 
 
@@ -183,7 +183,11 @@ class LogDensity:
 
         Discrete variables are drawn given the position; without a key, its bits make the random numbers.
         """
-        handler = Values(self.sites, position, data)
+        return self._valued(Values(self.sites, position, data), data, key).values
+
+    def _valued(self, handler: Values, data: Tree, key: Key | None) -> Values:
+        """Run a handler that meets every variable with its value."""
+        position = handler.position
         if self.marginal is not None or self.sites.drawn:
             key = position_key(position) if key is None else key
         if self.marginal is not None:
@@ -191,7 +195,11 @@ class LogDensity:
         if self.sites.drawn:
             handler.key = jax.random.fold_in(key, 1)
         self._run(data, handler)
-        return handler.values
+        return handler
+
+    def log_prior(self, position: Array, data: Tree) -> dict[str, Array]:
+        """Give the log-density of each element of the free variables, at the values that ``constrain`` gives."""
+        return self._valued(Prior(self.sites, position, data), data, None).terms
 
     def log_likelihood(self, position: Array, data: Tree) -> dict[str, Array]:
         """Give the log-density of every single observation at a position, by observed variable."""

@@ -30,12 +30,15 @@ class Site(NamedTuple):
         Names of its axes, or None.
     event_dim
         How many of its last axes are drawn together.
+    is_discrete
+        Whether its values are whole numbers.
     """
 
     kind: str
     shape: Shape
     dims: tuple | None
     event_dim: int
+    is_discrete: bool
 
 
 class Forward(Messenger):
@@ -178,8 +181,9 @@ class _Collect(Messenger):
 
 def _site(msg: Message, observed: bool) -> Site:  # noqa: FBT001
     kind = "observed" if observed else msg["type"]
-    event_dim = msg["fn"].event_dim if isinstance(msg["fn"], Distribution) else 0
-    return Site(kind, tuple(jnp.shape(msg["value"])), dims_of(msg), event_dim)
+    fn = msg["fn"] if isinstance(msg["fn"], Distribution) else None
+    event_dim, is_discrete = (0, False) if fn is None else (fn.event_dim, fn.is_discrete)
+    return Site(kind, tuple(jnp.shape(msg["value"])), dims_of(msg), event_dim, is_discrete)
 
 
 def forward(

@@ -387,6 +387,19 @@ class Pointwise(Values):
         return value
 
 
+class Prior(Values):
+    """Keep the log-density of each element of the free variables."""
+
+    def __init__(self, sites: Sites, position: Array, data: Tree) -> None:
+        Values.__init__(self, sites, position, data)
+        self.terms: dict[str, Array] = {}
+
+    def postprocess_message(self, msg: Message) -> None:
+        """Keep the term of a free variable."""
+        if msg["type"] == "sample" and msg["name"] in self.values:
+            self.terms[msg["name"]] = masked(msg, msg["fn"].log_prob(msg["value"]))
+
+
 class Place(Values):
     """Find the position of given values; where none is given, keep the position."""
 
