@@ -5,8 +5,10 @@ groups of results, and each array is a file ``….npy`` of NumPy's. So it needs 
 tool can look inside. It is written beside its place and moved there when it is whole.
 """
 
+import glob
 import json
 import os
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +25,7 @@ from pyrox.model.fingerprint import fingerprint, fingerprints
 from pyrox.model.serialize import from_plain, to_plain
 
 _FORMAT = 1
+_STALE_SECONDS = 3600.0
 _ABOUT, _MODEL, _RESULTS = "pyrox.json", "model.json", "results.json"
 _HASH, _PARTS = "model_hash", "model_parts"
 
@@ -88,7 +91,7 @@ def save(model: Model, idata: Any, path: str | os.PathLike) -> None:
     parts: list[tuple[str, Any, list[np.ndarray]]] = [(_MODEL, written, arrays)]
     model_hash = fingerprint(model)
     if idata is not None:
-        parts.append(_write_results(idata, model_hash, fingerprints(model)))
+        parts.append(_write_results(idata, model))
     about = {
         "format": _FORMAT,
         "pyrox": results.run_attrs()["inference_library_version"],
@@ -157,8 +160,8 @@ def load(path: str | os.PathLike, *, modules: Sequence[str] | None = None) -> Sa
         raise ModelError(f"{os.fspath(path)!r} is no whole file of px.save: {error}") from error
     if fingerprint(model) != about[_HASH]:
         raise ModelError(
-            f"{os.fspath(path)!r}: the model is not the one that was saved, its hash is {fingerprint(model)} where pyrox "
-            f"{about['pyrox']} noted {about[_HASH]}: a function that it names has changed, or the file was edited"
+            f"{os.fspath(path)!r}: the model is not the one that was saved (hash {fingerprint(model)}; pyrox "
+            f"{about['pyrox']} noted {about[_HASH]}): a function that it names has changed, or the file was edited"
         )
     return Saved(model, None if groups is None else _read_results(*groups))
 
@@ -173,7 +176,7 @@ def _differing(attrs: Mapping[str, Any], present: Mapping[str, str]) -> str:
     return f"; what differs: {', '.join(map(repr, names))}" if names else ""
 
 
-def _write_results(idata: Any, model_hash: str, parts: Mapping[str, str]) -> tuple[str, list, list[np.ndarray]]:
+def _write_results(idata: Any, model: Model) -> tuple[str, list, list[np.ndarray]]:
     try:
         datasets = results.groups_of(idata)
     except (AttributeError, TypeError):
@@ -181,13 +184,15 @@ def _write_results(idata: Any, model_hash: str, parts: Mapping[str, str]) -> tup
             "px.save(model, idata, path) keeps InferenceData or a DataTree, as px.sample returns it; "
             f"met {type(idata).__name__}"
         ) from None
-    groups, arrays = [], []
+    groups, arrays, present = [], [], fingerprints(model)
+    model_hash = fingerprint(model)
     for name, dataset in datasets.items():
         former = dataset.attrs.get(_HASH)
-        if former not in (None, model_hash):
+        # A model that was made of another goes with the results of either.
+        if former not in (None, model_hash, *model.origins):
             raise ModelError(
                 f"the group {name} of the results was made by another model (its hash is {former}, that of the model "
-                f"{model_hash}){_differing(dataset.attrs, parts)}: save the model that px.sample was called with, or "
+                f"{model_hash}){_differing(dataset.attrs, present)}: save the model that px.sample was called with, or "
                 "px.save(model, None, path) for this one alone"
             )
         plain, held = results.take_apart(dataset)
@@ -253,6 +258,9 @@ def _replace(path: Path, write: Callable[[zipfile.ZipFile], None]) -> None:
     if path.is_dir():
         raise IsADirectoryError(f"px.save: {str(path)!r} is a folder, give the name of a file")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.unfinished"):  # by a crash; another process may be at it
+        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+            left.unlink(missing_ok=True)
     try:
         with unfinished.open("wb") as stream:
             with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:

@@ -41,6 +41,7 @@ _PLACES = {place: kind for kind, place in _KINDS.items()}
 _ROWS = {row.name: row for row in ROWS}
 _BUILTIN = {kind.__name__: kind for kind in (bool, int, float, complex)}
 _NUMBERS = "biufc"
+_OF_MODEL = ("name", "parent", "registry", "named_vars")
 # What follows from the rest.
 _DERIVED = {Expression: ("leaves", "layout"), DistExpression: ("leaves", "layout", "struct", "_abstract")}
 
@@ -72,7 +73,11 @@ def to_plain(model: Model) -> tuple[dict[str, Any], list[np.ndarray]]:
         {"name": dim, "length": registry.lengths[dim], "labels": writer.value(labels, f"dim {dim!r}")}
         for dim, labels in registry.coords.items()
     ]
-    plain = {"name": model.name, "dims": dims, "variables": [v["node"] for v in variables], "nodes": nodes}
+    # What else a model knows of itself: where it comes from, if it was made of another.
+    rest = {n: writer.value(v, f"the model's {n}") for n, v in vars(model).items() if n not in _OF_MODEL}
+    plain = {
+        "name": model.name, "dims": dims, "variables": [v["node"] for v in variables], "rest": rest, "nodes": nodes,
+    }  # fmt: skip
     return plain, writer.arrays
 
 
@@ -162,6 +167,7 @@ class _Writer:
             (list, lambda x, o: [self.value(v, o) for v in x]),
             (Row, lambda x, _: {"row": x.name}),
             (tuple, self._tuple),
+            ((set, frozenset), lambda x, o: {"set": [self.value(v, o) for v in sorted(x)]}),
             (dict, lambda x, o: {"dict": [[self.value(k, o), self.value(v, o)] for k, v in x.items()]}),
             (slice, lambda x, o: {"slice": [self.value(b, o) for b in (x.start, x.stop, x.step)]}),
             (range, lambda x, _: {"range": [x.start, x.stop, x.step]}),
@@ -262,7 +268,8 @@ class _Reader:
             model.registry.lengths[dim["name"]] = dim["length"]
             model.registry.coords[dim["name"]] = self.value(dim["labels"])
         for node in variables:
-            model.register(node)
+            model.named_vars[node.name] = node
+        vars(model).update({name: self.value(value) for name, value in plain["rest"].items()})
         return model
 
     def _blank(self, kind: str, base: Any) -> Any:
@@ -306,6 +313,7 @@ class _Reader:
             "scalar": lambda x, _: self.arrays[x][()],
             "struct": _read_struct,
             "tuple": lambda x, _: tuple(self.value(v) for v in x),
+            "set": lambda x, _: frozenset(self.value(v) for v in x),
             "dict": lambda x, _: {self.value(k): self.value(v) for k, v in x},
             "float": lambda x, _: float(x),
             "complex": lambda x, _: complex(float(x[0]), float(x[1])),
