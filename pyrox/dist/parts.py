@@ -1,5 +1,6 @@
 """Parts of a distribution: some of its independent copies, some coordinates of its vectors."""
 
+import math
 from functools import singledispatch
 from typing import Any
 
@@ -59,9 +60,11 @@ def take_batch(d: Distribution, index: Array) -> Distribution:
 
 
 def _take(value: Any, batch: Shape, event_dim: int, index: Array) -> Any:
+    if value is None:
+        return None
     shape = jnp.shape(value)
     own, event = shape[: len(shape) - event_dim], shape[len(shape) - event_dim :]
-    if value is None or all(n == 1 for n in own):  # one for all copies
+    if all(n == 1 for n in own):  # one for all copies
         return value if not own else jnp.reshape(value, event)
     return _rows(jnp.broadcast_to(value, (*batch, *event)), len(batch))[index]
 
@@ -325,7 +328,7 @@ def require_rows(d: Distribution, batch: Shape) -> MultivariateNormal:
     normal = as_normal(d)
     if normal is None:
         raise ShapeError(f"{type(d).__name__} is no multivariate normal distribution")
-    rows = int(jnp.prod(jnp.array(batch, int))) if batch else 1
+    rows = math.prod(batch)
     loc = _rows(jnp.broadcast_to(normal.loc, (*batch, *normal.event_shape)), len(batch))
     tril = normal.scale_tril
     if tril.ndim > 2:

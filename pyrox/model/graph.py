@@ -237,12 +237,11 @@ class Model(Viewable):
 
     def _refresh_or(self, undo: Callable[[], None]) -> None:
         """Work out all shapes again; if data then index outside an axis, undo the change and say so."""
-        if not self.refresh():
-            return
         try:
-            for data in self.data_vars:
-                data.require_limits()
-        except ShapeError:
+            if self.refresh():
+                for data in self.data_vars:
+                    data.require_limits()
+        except (ModelError, ShapeError):
             undo()
             raise
 

@@ -79,6 +79,12 @@ def require_finite(array: np.ndarray, what: str, way_out: str) -> None:
     )
 
 
+def require_known_finite(value: Any, what: str, way_out: str) -> None:
+    """Raise an error that shows the first NaN or infinity of an array whose numbers are known; others pass unseen."""
+    if not isinstance(value, jax.core.Tracer):
+        require_finite(np.asarray(value), what, way_out)
+
+
 def require_not_infinite(array: np.ndarray, what: str) -> None:
     """Raise an error that shows the first infinity; NaN may mean that a value is missing."""
     gone = array.dtype.kind in "fc" and np.isnan(array)

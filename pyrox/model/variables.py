@@ -178,7 +178,9 @@ def _state_sample(
 ) -> Any:
     given = _plain_parameters(row, given)
     d = row.build(given)
-    observed = None if observed is None else jnp.asarray(_plain(observed))
+    if observed is not None:
+        host.require_known_finite(observed, f"observed of {name!r}", "only a Model imputes; handlers.mask leaves it out")
+        observed = jnp.asarray(_plain(observed))
     told = _tell_shapes(given)
     seen = None if observed is None else observed.shape
     d = d.expand(fit_batch(name, d, shape, seen, None, told))
