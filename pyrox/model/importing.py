@@ -15,7 +15,8 @@ from pyrox.model.naming import import_function
 
 _OF_JAX = (
     "jax.numpy", "jax.numpy.linalg", "jax.numpy.fft", "jax.nn", "jax.scipy.special", "jax.scipy.linalg",
-    "jax.scipy.fft", "jax.scipy.signal", "jax.scipy.integrate", "jax.scipy.interpolate", "jax.scipy.stats", "jax.lax", "jax.lax.linalg",
+    "jax.scipy.fft", "jax.scipy.signal", "jax.scipy.integrate", "jax.scipy.interpolate", "jax.scipy.stats", "jax.lax",
+    "jax.lax.linalg",
 )  # fmt: skip
 _OF_PYROX = ("pyrox.dist", "pyrox.model", "pyrox.math")
 _WITH_UFUNCS = ("numpy", "scipy.special")

@@ -103,7 +103,9 @@ def test_render():
         with pytest.raises(ModelError, match="pip install"):
             px.render(eight_schools()).to_graphviz()
     else:
-        assert isinstance(px.render(eight_schools()).to_graphviz(), graphviz.Source)
+        graph = px.render(eight_schools()).to_graphviz()
+        assert isinstance(graph, graphviz.Digraph)
+        assert graph.source.rstrip() == source
 
 
 @pytest.mark.parametrize("rows", [5, 6])
