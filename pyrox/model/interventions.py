@@ -185,6 +185,9 @@ def observe(model: Model, vars_to_observations: Mapping[Any, Any]) -> Model:
         taken = [part.name for part in parts if part.name in model]
         if taken:
             raise ModelError(f"observe: {variable.name!r} has missing values, but the model has a {taken[0]!r} already")
+        for node in (*parts, whole):
+            if isinstance(node, RandomVariable) and node.dist.fn is not missing.unseen_coordinates:
+                node.transform, node.noncentered = variable.transform, variable.noncentered
         replaced[variable] = whole
         added += parts
     return rewrite(model, replaced, added=added)

@@ -25,11 +25,6 @@ def regression(y, x, dims="row", **kwargs):
     return model
 
 
-def constrained(model, position, **data):
-    ld = LogDensity.build(model)
-    return ld.constrain(jnp.asarray(position, float), ld.data)
-
-
 CONTAINERS = {
     "nan": Y,
     "list with None": [None if np.isnan(v) else v for v in Y],
@@ -124,7 +119,7 @@ TRIL = np.array([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [-0.3, 0.5, 1.2]])
 ROWS = np.array([[0.4, NAN, 1.1], [NAN, NAN, NAN], [1.0, 0.2, -0.5], [NAN, 0.7, NAN]])
 
 
-def vectors(rows, use=False, law=None):
+def vectors(rows, use=False):
     with px.Model(coords={"i": list("abcd"), "axis": ["x", "y", "z"]}) as model:
         mu = px.Normal("mu", 0.0, 2.0, dims="axis")
         y = px.MvNormal("y", mu, chol=TRIL, observed=rows, dims=("i", "axis"))
@@ -329,15 +324,15 @@ def test_set_data_refuses_what_cannot_be():
     with pytest.raises(ModelError, match=r"y: the draw at \(0,\).*in part.*Dirichlet"):
         px.set_data({"shares": [[0.2, NAN, 0.5], [0.2, 0.3, 0.5]]}, model)
     assert np.isnan(model["shares"].value[1]).all(), "what was refused is not kept"
-    with pytest.raises(SupportError, match="'rates', observed by 'z'.*-1.0 at index 1"):
+    with pytest.raises(SupportError, match=r"'rates', observed by 'z'.*-1\.0 at index 1"):
         px.set_data({"rates": [NAN, -1.0]}, model)
     LogDensity.build(model)
 
 
 def test_data_of_another_length_than_the_predictors():
     model = with_data(Y, X)
+    px.set_data({"y_data": Y[:3]}, model)
     with pytest.raises(ShapeError):
-        px.set_data({"y_data": Y[:3]}, model)
         LogDensity.build(model)
 
 
@@ -386,12 +381,10 @@ def test_new_predictors_leave_no_value_of_the_old_data():
     assert new["y"].shape[-1] == 2
 
 
-@pytest.mark.parametrize("statement", [lambda y: px.Normal("y", 0.0, 1.0, observed=y)])
 @pytest.mark.parametrize("values", [[1.0, NAN], np.ma.masked_array([1.0, 2.0], mask=[False, True])])
-def test_functions_of_primitives_impute_nothing(statement, values):
+def test_functions_of_primitives_impute_nothing(values):
     def program():
-        px.Normal("mu", 0.0, 1.0)
-        statement(values)
+        px.Normal("y", px.Normal("mu", 0.0, 1.0), 1.0, observed=values)
 
     with pytest.raises(SupportError, match="'y' holds nan"):
         LogDensity.build(program)
