@@ -60,7 +60,7 @@ class OrderedStatement(DistributionStatement):
 
     def __call__(self, name: str, *params: Any, compute_p: bool = True, **named: Any) -> Any:
         if compute_p:
-            options = ("dims", "shape", "observed", "initval", "total_size")
+            options = ("dims", "shape", "observed", "initval", "total_size", "transform", "noncentered")
             d = self.dist(*params, **{n: v for n, v in named.items() if n not in options})
             Deterministic(f"{name}_probs", call(_probabilities, d))
         return DistributionStatement.__call__(self, name, *params, **named)
