@@ -257,6 +257,8 @@ def _replace(path: Path, write: Callable[[zipfile.ZipFile], None]) -> None:
     """Write a file whole: whoever comes after a crash meets the old or the new one."""
     if path.is_dir():
         raise IsADirectoryError(f"px.save: {str(path)!r} is a folder, give the name of a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"px.save: there is no folder {str(path.parent)!r}, make it first")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.unfinished"):  # by a crash; another process may be at it
         if time.time() - left.stat().st_mtime > _STALE_SECONDS:

@@ -231,6 +231,8 @@ def test_other_things_that_cannot_be_kept(tmp_path):
         px.save(outer, {"x": 1.0}, tmp_path / "file")
     with pytest.raises(IsADirectoryError, match="name of a file"):
         px.save(outer, None, tmp_path)
+    with pytest.raises(FileNotFoundError, match="no folder .*nowhere', make it first"):
+        px.save(outer, None, tmp_path / "nowhere" / "file")
 
 
 def test_results_of_another_model_are_refused(fitted, tmp_path):

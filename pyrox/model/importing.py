@@ -83,7 +83,10 @@ def find(path: str, modules: Sequence[str] | None) -> Any:
     try:
         found = import_function(module, name)
     except ImportError as error:
-        raise ModelError(f"the model uses {path}, but the module cannot be imported here: {error}") from error
+        raise ModelError(
+            f"the model uses {path}, but the module cannot be imported here: {error}. Install it, or put its folder on "
+            "the path (sys.path, PYTHONPATH)"
+        ) from error
     except AttributeError:
         raise ModelError(f"the model uses {path}, but the module {module} has no {name!r} here") from None
     if module in _WITH_UFUNCS and not isinstance(found, np.ufunc):
