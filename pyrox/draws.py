@@ -122,8 +122,8 @@ def read_draws(trace: Any, ndims: Mapping[str, int], sample_dims: Sequence[str] 
     """
     if isinstance(trace, Sequence) and not isinstance(trace, str):
         trace = _stack(trace)
-    if hasattr(trace, "data_vars") and not hasattr(trace, "children"):
-        return _read_dataset(trace, {}, sample_dims)
+    if hasattr(trace, "data_vars") and not getattr(trace, "children", None):  # one group, or a Dataset
+        return _read_dataset(trace.to_dataset() if hasattr(trace, "children") else trace, {}, sample_dims)
     if hasattr(trace, "children") or hasattr(trace, "groups"):
         groups = results.groups_of(trace)
         if "posterior" not in groups:

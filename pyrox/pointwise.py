@@ -198,9 +198,10 @@ def compute_deterministics(
     made = draws.label(found, runnable.dims, runnable.coords, results.run_attrs(**runnable.attrs))
     if not merge_dataset:
         return made
-    if not hasattr(dataset, "data_vars") or hasattr(dataset, "children"):
+    if not hasattr(dataset, "data_vars"):
         raise ModelError(f"merge_dataset adds to a Dataset, as idata['posterior'] is; met {type(dataset).__name__}")
-    return dataset.drop_vars([name for name in names if name in dataset]).merge(made, compat="override")
+    whole = dataset.to_dataset() if hasattr(dataset, "children") else dataset
+    return whole.drop_vars([name for name in names if name in whole]).merge(made, compat="override")
 
 
 def _choose(runnable: Runnable, var_names: Sequence[str] | None, kinds: tuple[str, ...]) -> list[str]:

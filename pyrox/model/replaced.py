@@ -94,6 +94,7 @@ def _put(model: Model, data: dict[str, Any], coords: dict[str, Any]) -> None:
         if dim not in model.registry.lengths:
             known = ", ".join(model.registry.lengths) or "none"
             raise ModelError(f"coords: the model has no dim {dim!r}; it has {known}")
+    _require_labels(model, data, coords)
     moves = {dim: move for dim, labels in coords.items() if (move := _move(model, dim, labels)) is not None}
     _require_movable(model, moves)
     given = {model[name].name for name in data}
@@ -111,6 +112,17 @@ def _put(model: Model, data: dict[str, Any], coords: dict[str, Any]) -> None:
                 raise ShapeError(
                     f"data: {node.name!r} has length {n} on dim {dim!r}, which has {model.registry.lengths[dim]} now: "
                     f"give data={{{node.name!r}: ...}} as well"
+                )
+
+
+def _require_labels(model: Model, data: Mapping[str, Any], coords: Mapping[str, Any]) -> None:
+    for name, values in data.items():
+        for dim, n in zip(model[name].dims or (), np.shape(values), strict=False):
+            labels = model.registry.coords.get(dim)
+            if labels is not None and dim not in coords and n != len(labels):
+                raise ShapeError(
+                    f"data: {name!r} has length {n} on dim {dim!r}, which has {len(labels)} labels: "
+                    f"give new ones, coords={{{dim!r}: ...}}"
                 )
 
 
