@@ -261,6 +261,12 @@ def unseen_coordinates(
 def join_rows(present: Array, observed: Array, index: Array, missing: Array, missing_index: Array) -> Array:
     """Put whole draws in their places."""
     event = observed.shape[1:]
+    if jnp.issubdtype(missing.dtype, jnp.integer) and missing.shape[0]:
+        # Each place reads one element: discrete variables can then be summed out one by one.
+        count = present.size // int(np.prod(event))
+        places = jnp.zeros(count, int).at[missing_index].set(jnp.arange(missing.shape[0]))
+        known = jnp.zeros((count, *event), missing.dtype).at[index].set(observed)
+        return jnp.where(present, known.reshape(present.shape), missing[places].reshape(present.shape))
     rows = jnp.zeros((present.size // int(np.prod(event)), *event), jnp.result_type(missing))
     rows = rows.at[index].set(observed, mode="promise_in_bounds", unique_indices=True)
     rows = rows.at[missing_index].set(missing, mode="promise_in_bounds", unique_indices=True)

@@ -179,7 +179,7 @@ def _state_sample(
     given = _plain_parameters(row, given)
     d = row.build(given)
     if observed is not None:
-        host.require_known_finite(observed, f"observed of {name!r}", "only a Model imputes; handlers.mask leaves it out")
+        host.require_known_finite(observed, f"observed of {name!r}", "only a Model imputes; handlers.mask leaves out")
         observed = jnp.asarray(_plain(observed))
     told = _tell_shapes(given)
     seen = None if observed is None else observed.shape

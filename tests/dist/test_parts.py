@@ -121,7 +121,8 @@ def test_copies_of_a_batch(name):
         assert np.isfinite(gradient).all()
     draws = part.sample(jax.random.key(1), (20_000,))
     assert draws.shape == (20_000, 3, *d.event_shape)
-    assert_mean(draws, flat(MEANS[name] if name in MEANS else d.mean, len(d.batch_shape))[INDEX])
+    mean = MEANS.get(name)  # where the family has no closed one
+    assert_mean(draws, flat(d.mean if mean is None else mean, len(d.batch_shape))[INDEX])
     if not d.is_discrete:
         onto = biject_to(part.support)
         assert np.isfinite(part.log_prob(onto(jnp.zeros(onto.inverse_shape(rows.shape))))).all()
