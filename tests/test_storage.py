@@ -231,7 +231,7 @@ def test_other_things_that_cannot_be_kept(tmp_path):
         px.save(outer, {"x": 1.0}, tmp_path / "file")
     with pytest.raises(IsADirectoryError, match="name of a file"):
         px.save(outer, None, tmp_path)
-    with pytest.raises(FileNotFoundError, match="no folder .*nowhere', make it first"):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere', make it first"):
         px.save(outer, None, tmp_path / "nowhere" / "file")
 
 
