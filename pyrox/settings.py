@@ -32,6 +32,7 @@ _ADVICE = {
     "keep_warning_stat": "leave it out: findings are warnings",
     "compile_kwargs": "use fused=",
     "num_samples": "use draws=",
+    "samples": "use draws=, or thin the trace",
     "num_warmup": "use tune=",
     "num_chains": "use chains=",
     "seed": "use random_seed=",

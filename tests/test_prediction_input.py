@@ -142,7 +142,7 @@ def test_views_of_the_model_are_no_other_models():
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"data": {"foo": [1.0]}}, ModelError, "no variable 'foo'; the model's are group_idx"),
+        ({"data": {"foo": [1.0]}}, ModelError, "no variable 'foo'; its px.Data are group_idx"),
         ({"data": {"mu": 1.0}}, ModelError, "'mu' is no px.Data"),
         ({"coords": {"foo": [1.0]}}, ModelError, "no dim 'foo'; it has group"),
         ({"data": {"group_idx": [[0]]}}, ShapeError, "1 axes"),

@@ -89,7 +89,7 @@ def _put(model: Model, data: dict[str, Any], coords: dict[str, Any]) -> None:
         if name not in model or not isinstance(model[name], Data):
             known = ", ".join(node.name for node in model.data_vars) or "none"
             what = f"the model has no variable {name!r}" if name not in model else f"{name!r} is no px.Data"
-            raise ModelError(f"data: {what}; the model's are {known}")
+            raise ModelError(f"data: {what}; its px.Data are {known}. Only what stands in px.Data can be replaced")
     for dim in coords:
         if dim not in model.registry.lengths:
             known = ", ".join(model.registry.lengths) or "none"
