@@ -88,7 +88,8 @@ def sample(
     initvals
         Starting values by variable, for all chains or in a list for each; what is not named starts at random.
     var_names
-        Variables to keep in the posterior; None keeps all.
+        Variables to keep in the posterior; None keeps all. What a non-centred variable ``theta`` is sampled through is
+        kept only if it is named, ``"theta_decentered"``.
     discard_tuned_samples
         False keeps the warm-up in groups of its own.
     compute_convergence_checks

@@ -234,17 +234,18 @@ def _word_funnel(ruler: _Ruler, x: np.ndarray, diverging: np.ndarray) -> tuple[s
 
 def _advise_centring(ruler: _Ruler, x: np.ndarray) -> str:
     label, others = ruler.label, ruler.others
+    one_word = f"Non-centre that hierarchy: px.noncenter(model, {list(ruler.ruled)})"
     if ruler.narrow > 0:
         advice = (
             f"That is what a non-centred hierarchy looks like where data are rich: if {label} multiplies {others}, "
             f"centre it, and give their product its own distribution with the scale {label}."
         )
     elif np.all(x > 0):
-        advice = f"Non-centre that hierarchy: write {others} as location + {label} * z, with z ~ Normal(0, 1)."
+        advice = f"{one_word}, or write {others} as location + {label} * z, with z ~ Normal(0, 1)."
     else:
         advice = (
-            f"Non-centre that hierarchy: write {others} as location + scale * z, with z ~ Normal(0, 1) and the scale "
-            f"that {label} sets."
+            f"{one_word}, or write {others} as location + scale * z, with z ~ Normal(0, 1) and the scale that {label} "
+            "sets."
         )
     return f"{advice} Or give {label} a prior with less mass at {ruler.end} values."
 

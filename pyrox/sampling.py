@@ -52,7 +52,7 @@ def check_options(target: Target, var_names: Sequence[str] | None, idata_kwargs:
     density = target.density
     known = (*density.free, *density.discrete, *density.drawn, *density.deterministics)
     names = known if var_names is None else (var_names,) if isinstance(var_names, str) else tuple(var_names)
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in (*known, *density.decentered)]
     if unknown:
         raise ModelError(f"var_names: the model has no variable {unknown[0]!r}; it has {', '.join(known)}")
     extra = dict(idata_kwargs or {})
@@ -61,10 +61,18 @@ def check_options(target: Target, var_names: Sequence[str] | None, idata_kwargs:
         raise TypeError(f"idata_kwargs takes {', '.join(_IDATA_OPTIONS)}, not {strange[0]!r}")
     return Options(
         var_names=names,
-        dims={**target.dims, **extra.get("dims", {})},
+        dims={**_decentered_dims(target), **target.dims, **extra.get("dims", {})},
         coords={**target.coords, **extra.get("coords", {})},
         terms=tuple(name for name in TERMS if extra.get(name, False)),
     )
+
+
+def _decentered_dims(target: Target) -> dict[str, Any]:
+    """Give the standard form of a variable its dims, where it has its shape."""
+    density = target.density
+    pairs = zip(density.decentered, density.sites.noncentered, strict=True)
+    sites = ((name, of, density.free[of]) for name, of in pairs)
+    return {name: target.dims.get(of) for name, of, site in sites if site.shape == site.unconstrained_shape}
 
 
 @dataclass(frozen=True)
@@ -99,16 +107,20 @@ class Task:
 
     def turn(self, positions: np.ndarray, first: int = 0) -> dict[str, dict[str, np.ndarray]]:
         """Make of positions ``(chain, draw, dim)`` the groups of values; the first draw has a number."""
-        values = self.target.compile_map("constrain", self.data)(positions, self.data, first)
-        groups = {"posterior": {name: values[name] for name in self.options.var_names}}
+        groups = {"posterior": self._values(positions, first)}
         for name in self.options.terms:
             groups[name] = self.target.compile_map(name, self.data)(positions, self.data, first)
         return groups
 
     def turn_warmup(self, positions: np.ndarray, first: int = 0) -> dict[str, dict[str, np.ndarray]]:
         """Make of positions of the warm-up its group of values."""
+        return {"warmup_posterior": self._values(positions, first)}
+
+    def _values(self, positions: np.ndarray, first: int) -> dict[str, np.ndarray]:
         values = self.target.compile_map("constrain", self.data)(positions, self.data, first)
-        return {"warmup_posterior": {name: values[name] for name in self.options.var_names}}
+        if any(name not in values for name in self.options.var_names):
+            values |= self.target.compile_map("standardise", self.data)(positions, self.data, first)
+        return {name: values[name] for name in self.options.var_names}
 
     def hash_functions(self) -> dict[str, str]:
         """Give hashes of what the model computes: its log-density, and the values of a position."""

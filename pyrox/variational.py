@@ -329,7 +329,8 @@ def find_MAP(  # noqa: N802 - PyMC's name
     start
         Values by variable to start from; what is not named starts at random.
     vars
-        Names of the variables to return; None returns all, deterministic ones too.
+        Names of the variables to return; None returns all, deterministic ones too, but those that are drawn given the
+        others (discrete ones, missing values on which nothing depends): these are summed out of the density.
     method
         ``"L-BFGS-B"``: limited-memory BFGS, over unconstrained space.
     include_transformed
@@ -394,7 +395,8 @@ def find_MAP(  # noqa: N802 - PyMC's name
 
 
 def _require_known(target: Target, names: Sequence[str] | None) -> None:
-    known = (*target.density.free, *target.density.deterministics)
+    density = target.density
+    known = [name for name in (*density.free, *density.deterministics) if name not in density.random]
     for name in names or ():
         if name not in known:
             raise ValueError(f"vars: the model has no variable {name!r}; it has {', '.join(known)}")
@@ -407,7 +409,8 @@ def _as_map(
     best = min(paths, key=_last_value)
     position = np.asarray(best.at.position)
     values = target.constrain(position[None, None], data)
-    point = MAP({name: x[0, 0] for name, x in values.items() if names is None or name in names})
+    wanted = set(values) - target.density.random if names is None else set(names)
+    point = MAP({name: x[0, 0] for name, x in values.items() if name in wanted})
     if include_transformed:
         for name, site in target.density.free.items():
             point[f"{name}_unconstrained__"] = position[site.start : site.stop].reshape(site.unconstrained_shape)

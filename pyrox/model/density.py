@@ -11,11 +11,23 @@ from pyrox.errors import ModelError, ShapeError, SupportError
 from pyrox.model import values as host
 from pyrox.model.graph import Model
 from pyrox.model.handlers import block
-from pyrox.model.leaves import find_leaves
+from pyrox.model.leaves import find_effects, find_leaves
 from pyrox.model.marginal import Marginal, position_key
 from pyrox.model.messenger import Messenger
 from pyrox.model.nodes import NEEDS_NUMBERS
-from pyrox.model.sites import Collect, Density, Inspect, Known, Place, Pointwise, Prior, Sites, Values
+from pyrox.model.sites import (
+    DECENTERED,
+    Collect,
+    Density,
+    Inspect,
+    Known,
+    Place,
+    Pointwise,
+    Prior,
+    Sites,
+    Standardised,
+    Values,
+)
 from pyrox.typing import Array, Key, Tree
 
 
@@ -197,6 +209,21 @@ class LogDensity:
         self._run(data, handler)
         return handler
 
+    @property
+    def decentered(self) -> tuple[str, ...]:
+        """Names of what samplers see of variables that are not centred; ``standardise`` gives their values."""
+        return tuple(f"{name}{DECENTERED}" for name in self.sites.noncentered)
+
+    def standardise(self, position: Array, data: Tree) -> dict[str, Array]:
+        """Give what samplers see of variables that are not centred: without location and scale."""
+        return self._valued(Standardised(self.sites, position, data), data, None).found
+
+    @property
+    def random(self) -> set[str]:
+        """Names of the values that the position does not settle: variables drawn given it, and what follows."""
+        drawn = {*self.discrete, *self.drawn}
+        return drawn if self.model is None or not drawn else find_effects(self.model, drawn)
+
     def log_prior(self, position: Array, data: Tree) -> dict[str, Array]:
         """Give the log-density of each element of the free variables, at the values that ``constrain`` gives."""
         return self._valued(Prior(self.sites, position, data), data, None).terms
@@ -265,7 +292,7 @@ class LogDensity:
         SupportError
             If an initval lies outside the support of its variable.
         """
-        unknown = [n for n in initvals or {} if n not in self.free and n not in self.discrete]
+        unknown = [n for n in initvals or {} if n not in (*self.free, *self.discrete, *self.drawn)]
         if unknown:
             raise ModelError(f"initvals: {unknown[0]!r} is no free variable; these are {', '.join(self.free)}")
         position = jax.random.uniform(key, (self.dim,), minval=-radius, maxval=radius)

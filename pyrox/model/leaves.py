@@ -1,5 +1,7 @@
 """Free variables that say nothing about any other: no sampler needs them, they are drawn from their distribution."""
 
+from collections.abc import Collection
+
 from pyrox.model.graph import Model
 from pyrox.model.missing import imputations
 from pyrox.model.nodes import Node, ancestors
@@ -37,3 +39,12 @@ def find_leaves(model: Model) -> dict[str, bool]:
         if weighs or node in needed:
             needed.update(node.inputs)
     return {n.name: n.dist.struct.is_discrete for n in statements if n in candidates - needed}
+
+
+def find_effects(model: Model, names: Collection[str]) -> set[str]:
+    """Find the named variables that follow from some, these included."""
+    reached: set[Node] = set()
+    for node in ancestors(list(model.named_vars.values())):
+        if node.name in names or reached.intersection(node.inputs):
+            reached.add(node)
+    return {node.name for node in reached if node.name is not None}

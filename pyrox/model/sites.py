@@ -15,6 +15,9 @@ from pyrox.model import values as host
 from pyrox.model.messenger import Message, Messenger, noncentered_form, require_new, shape_of, transform_of
 from pyrox.typing import Array, Key, Shape, Tree
 
+# What the name of the standard form of a variable ends in.
+DECENTERED = "_decentered"
+
 
 class FreeSite(NamedTuple):
     """One free variable.
@@ -72,6 +75,7 @@ class Sites:
     def __init__(self) -> None:
         self.free: dict[str, FreeSite] = {}
         self.discrete: dict[str, DiscreteSite] = {}
+        self.noncentered: list[str] = []
         self.drawn: dict[str, jax.ShapeDtypeStruct] = {}  # free variables that no density depends on
         self.observed: dict[str, Any] = {}  # constraint if its values are known to lie in it, else None
         self.deterministics: list[str] = []
@@ -156,6 +160,8 @@ class Inspect(Messenger):
             below = tuple(transform_of(msg).inverse_shape(shape))
         except NotImplementedError as error:
             raise ModelError(f"the free variable {name!r} cannot be sampled: {error}") from None
+        if msg["infer"].get("noncentered"):
+            self.sites.noncentered.append(name)
         start = self.sites.dim
         self.sites.dim += int(np.prod(below))
         dtype = jnp.result_type(float)
@@ -373,6 +379,21 @@ class Known(Values):
     def observe(self, msg: Message, value: Array) -> Array:
         self.observed[msg["name"]] = value
         return value
+
+
+class Standardised(Values):
+    """Keep what samplers see of variables that are not centred."""
+
+    def __init__(self, sites: Sites, position: Array, data: Tree) -> None:
+        Values.__init__(self, sites, position, data)
+        self.found: dict[str, Array] = {}
+
+    def constrain(self, msg: Message) -> Array:
+        form = noncentered_form(msg)
+        if form is not None:
+            z = biject_to(form.base.support)(self.slice(msg["name"]))
+            self.found[f"{msg['name']}{DECENTERED}"] = z
+        return Values.constrain(self, msg)
 
 
 class Pointwise(Values):

@@ -432,3 +432,15 @@ def test_weights_and_masks_apply_to_the_variable():
     moved = centred.unconstrain(values, centred.data)
     expected = centred(moved, centred.data) + 2 * 0.3
     np.testing.assert_allclose(ld(position, ld.data), expected, rtol=1e-12)
+
+
+def test_what_the_sampler_saw_is_kept_if_it_is_asked_for():
+    names = ["mu", "tau", "theta", "theta_decentered"]
+    settings = {"draws": 50, "tune": 50, "chains": 2, "random_seed": 1, "discard_tuned_samples": False}
+    idata = px.sample(**settings, model=schools(noncentered=True), var_names=names, **QUIET)
+    for group in ("posterior", "warmup_posterior"):
+        found = idata[group]
+        assert found["theta_decentered"].dims == ("chain", "draw", "school")
+        np.testing.assert_allclose(found["mu"] + found["tau"] * found["theta_decentered"], found["theta"])
+    with pytest.raises(ModelError, match="no variable 'theta_decentered'"):
+        px.sample(model=schools(), var_names=names, **QUIET)

@@ -415,3 +415,28 @@ def test_a_mask_of_another_shape_is_refused():
         np.ma.masked_array([1.0, 2.0], mask=[True, False, True])
     with pytest.raises(ShapeError, match=r"y: observed has shape \(5,\).*\(6,\)"):
         regression(np.ma.masked_array(X[:5], mask=[True, False, False, False, False]), X)
+
+
+def test_a_highest_point_has_no_values_drawn_at_random():
+    model = regression(Y, X)
+    point = px.find_MAP(model=model, progressbar=False)
+    assert set(point) == {"a", "b"}
+    complete = px.find_MAP(model=regression(Y[KNOWN], X[KNOWN]), progressbar=False)
+    np.testing.assert_allclose(point["b"], complete["b"], rtol=1e-6)
+    with pytest.raises(ValueError, match="no variable 'y_unobserved'"):
+        px.find_MAP(model=model, vars=["y_unobserved"], progressbar=False)
+
+
+def test_starts_of_what_is_drawn_afterwards_are_taken():
+    start = {"a": 0.0, "y_unobserved": np.zeros(2)}
+    px.sample(10, tune=10, chains=2, model=regression(Y, X), initvals=start, **QUIET)
+
+
+def test_a_saved_model_imputes(tmp_path):
+    model = vectors(ROWS)
+    idata = px.sample(20, tune=20, chains=2, model=model, **QUIET)
+    px.save(model, idata, tmp_path / "fit")
+    again, _ = px.load(tmp_path / "fit")
+    lds = [LogDensity.build(m) for m in (model, again)]
+    np.testing.assert_array_equal(*[ld(jnp.ones(3), ld.data) for ld in lds])
+    assert again.coords == model.coords
