@@ -59,8 +59,82 @@ def filter_states(start: Array, moves: Array, emission: Array) -> Array:
     return jnp.concatenate([first[None], others])
 
 
+@jax.custom_jvp
 def log_evidence(start: Array, moves: Array, emission: Array) -> Array:
     """Sum over all paths: the log-probability of all observations, ``(...)``; see ``filter_states``."""
+    return _evidence_and_gradient(start, moves, emission)[0]
+
+
+@log_evidence.defjvp
+def _log_evidence_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    value, gradients = _evidence_and_gradient(*primals)
+    axes = (-1,), _axes_of_moves(*primals[:2]), (0, -1)
+    parts = [jnp.sum(g * t, axis=a) for g, t, a in zip(gradients, tangents, axes, strict=True)]
+    return value, sum(parts[1:], start=parts[0])
+
+
+def _axes_of_moves(start: Array, moves: Array) -> tuple[int, ...]:
+    return (0, -2, -1) if moves.ndim == start.ndim + 2 else (-2, -1)
+
+
+def _evidence_and_gradient(start: Array, moves: Array, emission: Array) -> tuple[Array, tuple]:
+    """Run forwards and backwards with probabilities, or with logarithms where those leave the range of numbers."""
+    # Without logarithms a step is a few products. Nothing is lost as long as no state becomes next to impossible.
+    likelihood_top = jnp.max(emission, axis=-1, keepdims=True)
+    likelihood_top = jnp.where(jnp.isfinite(likelihood_top), likelihood_top, 0)
+    seen, probs, first = jnp.exp(emission - likelihood_top), jnp.exp(moves), jnp.exp(start)
+    varying = moves.ndim == start.ndim + 2
+
+    def step(state: Array, now: tuple) -> tuple[Array, tuple]:
+        move, likelihood = now if varying else (probs, now)
+        joint = jnp.sum(state[..., :, None] * move, axis=-2) * likelihood
+        total = jnp.sum(joint, axis=-1, keepdims=True)
+        state = joint / jnp.where(total > 0, total, 1)
+        return state, (state, total, jnp.min(joint))
+
+    joint = first * seen[0]
+    total = jnp.sum(joint, axis=-1, keepdims=True)
+    state = joint / jnp.where(total > 0, total, 1)
+    _, (states, totals, least) = lax.scan(step, state, (probs, seen[1:]) if varying else seen[1:])
+    states, totals = jnp.concatenate([state[None], states]), jnp.concatenate([total[None], totals])
+    least = jnp.minimum(jnp.min(joint), jnp.min(least, initial=jnp.inf))
+    info = jnp.finfo(emission.dtype)
+
+    def by_probabilities(_: tuple) -> tuple[Array, tuple]:
+        value = jnp.sum(jnp.log(totals) + likelihood_top, axis=0)[..., 0]
+        return value, _backwards(probs, seen, states, totals)
+
+    def by_logarithms(inputs: tuple) -> tuple[Array, tuple]:
+        value, pull = jax.vjp(_log_evidence, *inputs)
+        return value, pull(jnp.ones_like(value))
+
+    # Copies that share their moves have derivatives of their own.
+    wide = jnp.broadcast_to(moves, (*moves.shape[: int(varying)], *start.shape, start.shape[-1]))
+    return lax.cond(least > 1e20 * info.tiny, by_probabilities, by_logarithms, (start, wide, emission))
+
+
+def _backwards(probs: Array, seen: Array, states: Array, totals: Array) -> tuple[Array, Array, Array]:
+    """Give the derivatives of the log-evidence by start, moves and emissions: probabilities of states and of moves."""
+    varying = probs.ndim == states.ndim + 1
+
+    def step(carry: tuple, now: tuple) -> tuple[tuple, tuple]:
+        after, moved = carry
+        move, likelihood, total, state = now if varying else (probs, *now)
+        share = likelihood * after / total
+        pairs = state[..., :, None] * share[..., None, :]
+        after = jnp.sum(move * share[..., None, :], axis=-1)
+        return (after, moved if varying else moved + pairs), (state * after, pairs * move if varying else None)
+
+    last = jnp.ones_like(states[-1])
+    none = jnp.zeros((*states.shape[1:], states.shape[-1]), states.dtype)
+    inputs = seen[1:], totals[1:], states[:-1]
+    (_, moved), (weights, each) = lax.scan(step, (last, none), (probs, *inputs) if varying else inputs, reverse=True)
+    weights = jnp.concatenate([weights, states[-1][None]])
+    return weights[0], each if varying else moved * probs, weights
+
+
+def _log_evidence(start: Array, moves: Array, emission: Array) -> Array:
+    """Sum over all paths in logarithms: slower, and right at any magnitude."""
     varying = moves.ndim == start.ndim + 2
 
     def step(state: Array, now: tuple) -> tuple[Array, None]:
