@@ -202,10 +202,11 @@ class Planner:
         else:
             event = matches[len(matches) - self.sites[name].event_dim :]
             together = any(at is not None and np.any(at < 0) for at in event)
-            if together and not can_condition(node.dist.abstract):
+            only_last = matches[-1] is not None and all(at is None for at in event[:-1])
+            if together and not (only_last and can_condition(node.dist.abstract, matches[-1] >= 0)):
                 raise ModelError(
                     f"{name!r}: {' and '.join(told)}, but {type(node.dist.abstract).__name__} draws all elements along "
-                    f"that dim together, so that none can be added. var_names=[{name!r}, ...] draws all of it anew"
+                    f"that dim together, so that these cannot be added. var_names=[{name!r}, ...] draws all of it anew"
                 )
             given = "given those that are known" if together else "from the population"
             plan.partly[name] = f"{' and '.join(told)}, drawn {given}"

@@ -97,6 +97,34 @@ def test_values_of_a_gaussian_process_at_new_labels_are_drawn_given_the_known_on
     assert_distribution((f[..., 1] - values @ weights) / spread, stats.norm.cdf)
 
 
+def test_random_walks_go_on_from_where_they_were():
+    with px.Model(coords={"t": range(5)}) as model:
+        walk = px.GaussianRandomWalk("walk", sigma=2.0, dims="t")
+        px.Normal("y", walk, 0.1, observed=np.zeros(5), dims="t")
+    values = np.random.default_rng(0).normal(size=(2, 2000, 5))
+    idata = known_draws(model, {"walk": values})
+    found = px.predict(idata, coords={"t": range(2, 8)}, model=model, **QUIET)["predictions"]
+    walk = found["walk"].values
+    np.testing.assert_array_equal(walk[..., :3], values[..., 2:])
+    assert_distribution(np.diff(walk[..., 2:], axis=-1) / 2.0, stats.norm.cdf)
+    assert model["walk"].shape == (5,)
+
+
+def test_lengths_that_a_distribution_takes_from_its_dims_follow_them():
+    with px.Model(coords={"group": NAMES}) as model:
+        theta = px.ZeroSumNormal("theta", 1.0, dims="group")
+        px.Normal("y", theta, 1.0, observed=np.zeros(4), dims="group")
+    before = fingerprint(model)
+    values = np.random.default_rng(0).normal(size=(1, 3, 4))
+    idata = known_draws(model, {"theta": values})
+    found = px.predict(idata, coords={"group": ["d", "a"]}, model=model, **QUIET)
+    assert found["predictions"]["y"].shape == (1, 3, 2)
+    assert json.loads(found["predictions"].attrs["frozen"]) == ["theta"]
+    model.set_dim("group", coord_values=["a", "b"])
+    assert fingerprint(model) == before
+    assert px.draw(model["theta"]).shape == (2,)
+
+
 # Shapes and labels
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from pyrox.dist import Distribution, MultivariateNormal
+from pyrox.dist import Distribution, GaussianRandomWalk, MultivariateNormal, RandomWalk
 from pyrox.dist.combinators import Expanded
 from pyrox.errors import ModelError
 from pyrox.typing import Array, Key
@@ -51,18 +51,26 @@ def _mask(known: Known, ndim: int) -> np.ndarray:
 
 
 def _condition(dist: Distribution, value: Array, fresh: Array, known: np.ndarray) -> Array:
-    r"""Turn a joint draw of normal elements into one given those that are known (Matheron's rule).
+    """Turn a joint draw of the last axis into one given those elements that are known."""
+    whole = _inner(dist)
+    if not known.any():
+        return fresh
+    if isinstance(whole, MultivariateNormal):
+        return _condition_normal(whole, value, fresh, known)
+    if isinstance(whole, GaussianRandomWalk | RandomWalk) and _is_beginning(known):
+        last = int(known.sum()) - 1
+        return fresh + (value - fresh)[..., last, None]  # steps do not depend on where the walk has come to
+    raise ModelError(
+        f"{type(whole).__name__} draws all elements of its last {dist.event_dim} axes together: new ones cannot be "
+        "drawn given those that are known"
+    )
+
+
+def _condition_normal(normal: MultivariateNormal, value: Array, fresh: Array, known: np.ndarray) -> Array:
+    r"""Condition a normal vector (Matheron's rule).
 
     .. math:: x_u + \Sigma_{uk} \Sigma_{kk}^{-1} (v_k - x_k)
     """
-    normal = dist.base_dist if isinstance(dist, Expanded) else dist
-    if not can_condition(dist):
-        raise ModelError(
-            f"{type(normal).__name__} draws all elements of its last {dist.event_dim} axes together: new ones cannot "
-            "be drawn given those that are known"
-        )
-    if not known.any():
-        return fresh
     at = np.flatnonzero(known)
     covariance = normal.covariance_matrix
     across, within = covariance[..., :, at], covariance[..., at[:, None], at]
@@ -70,7 +78,16 @@ def _condition(dist: Distribution, value: Array, fresh: Array, known: np.ndarray
     return fresh + jnp.squeeze(across @ jnp.linalg.solve(within, gap), -1)
 
 
-def can_condition(dist: Distribution) -> bool:
-    """Tell whether elements of the last axis can be drawn given the others."""
-    normal = dist.base_dist if isinstance(dist, Expanded) else dist
-    return isinstance(normal, MultivariateNormal)
+def _inner(dist: Distribution) -> Distribution:
+    return dist.base_dist if isinstance(dist, Expanded) else dist
+
+
+def _is_beginning(known: np.ndarray) -> bool:
+    return bool(known[: known.sum()].all())
+
+
+def can_condition(dist: Distribution, known: np.ndarray) -> bool:
+    """Tell whether the unknown elements of the last axis can be drawn given the others."""
+    whole = _inner(dist)
+    walks = isinstance(whole, GaussianRandomWalk | RandomWalk) and whole.event_dim == 1 and _is_beginning(known)
+    return walks or isinstance(whole, MultivariateNormal)

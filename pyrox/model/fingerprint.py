@@ -75,7 +75,7 @@ def _describe_node(node: Node, tokens: Mapping[Node, str]) -> str:
     if isinstance(node, Expression):
         inputs = [tokens[i] for i in node.inputs]
         row = getattr(node.fn, "row", None)  # a distribution, by the name of its statement
-        fn = node.fn if row is None else (row.name, node.fn.shape, node.fn.known)
+        fn = node.fn if row is None else (row.name, node.fn.shape, _without_lengths(node.fn))
         return _hash(_token(fn), _ADDRESS.sub("", str(node.layout)), _token(node.leaves), *inputs)
     named = f"{type(node).__name__} {node.dims}"
     if isinstance(node, RandomVariable):
@@ -85,6 +85,11 @@ def _describe_node(node: Node, tokens: Mapping[Node, str]) -> str:
     if isinstance(node, Data):
         return _hash(named)
     return _hash(named, *(tokens[i] for i in node.inputs))
+
+
+def _without_lengths(builder: Any) -> dict[str, Any]:
+    """Leave out the parameters that follow the lengths of dims."""
+    return {name: value for name, value in builder.known.items() if name not in builder.sized}
 
 
 def _hash(*parts: str) -> str:

@@ -247,12 +247,13 @@ class Model(Viewable):
 
     def refresh(self) -> bool:
         """Work out all shapes again, after those of data or dims have changed; tell whether they fit together."""
-        for node in ancestors(list(self.named_vars.values())):
+        nodes = ancestors(list(self.named_vars.values()))
+        for variable in self._of_kind(RandomVariable):  # before the distributions, which may take their length
+            variable.resize(self.registry.lengths)
+        for node in nodes:
             self.registry.version += missing.follow(node, self.registry)
-            if isinstance(node, RandomVariable) and node.dims is not None and node.declared is not None:
-                lengths = self.registry.lengths
-                pairs = zip(node.dims, node.declared, strict=True)
-                node.declared = tuple(n if d is None else lengths[d] for d, n in pairs)
+            if isinstance(node, RandomVariable):
+                node.resize(self.registry.lengths)
             try:
                 node.infer()
             except ShapeError:

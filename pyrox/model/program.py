@@ -280,6 +280,17 @@ class RandomVariable(Statement):
         expected = None if seen is None else self._follow(natural, seen)
         return fit_batch(self.name, dist, declared, expected, self.dims, self.parameters())
 
+    def resize(self, lengths: Mapping[str, int]) -> None:
+        """Take new lengths of dims, also into what the distribution takes from them, like the length of a series."""
+        if self.dims is None or self.declared is None:
+            return
+        pairs = zip(self.dims, self.declared, strict=True)
+        self.declared = tuple(n if d is None else lengths[d] for d, n in pairs)
+        fn = self.dist.fn
+        if sized := getattr(fn, "sized", ()):
+            rest = {name: value for name, value in fn.known.items() if name not in sized}
+            fn.known = {**rest, **fn.row.size(rest, self.declared)}
+
     def _follow(self, natural: Shape, seen: Shape) -> Shape:
         """Give the shape for observed values of a shape, once the parameters may have got another length.
 

@@ -23,8 +23,9 @@ from pyrox.model.table import Row
 class _Builder:
     """Make one row's distribution from its parameters; its name is what messages show."""
 
-    def __init__(self, row: Row, shape: tuple[int, ...] | None = None) -> None:
+    def __init__(self, row: Row, shape: tuple[int, ...] | None = None, sized: tuple[str, ...] = ()) -> None:
         self.row, self.shape, self.__name__ = row, shape, row.name
+        self.sized = sized  # the parameters that follow the lengths of dims
         self.known: dict[str, Any] = {}
 
     def __call__(self, **params: Any) -> Distribution:
@@ -83,15 +84,17 @@ class DistributionStatement:
         dims, shape = host.as_dims(dims, what), host.as_shape(shape, what)
         if transform is not None and not isinstance(transform, Transform):
             raise ModelError(f"{what}: transform is one of px.dist.transforms; met {transform!r}")
+        sized: tuple[str, ...] = ()
         if self.row.size is not None:
-            given = self.row.sized(given, _told_shape(model, name, dims, shape, observed))
+            bound, given = given, self.row.sized(given, _told_shape(model, name, dims, shape, observed))
+            sized = tuple(n for n in given if n not in bound and dims is not None)
         if model is None:
             hints = {"initval": initval, "transform": transform, "noncentered": noncentered or None}
             return _state_sample(self.row, name, given, dims, shape, observed, total_size, hints)
         full = model.full_name(name, self.row.name, dims)
         given = _prefer_logits(given, self.row)
         _require_parameters(self.row, given, what)
-        dist = _make_dist(_Builder(self.row), given, what)
+        dist = _make_dist(_Builder(self.row, None, sized), given, what)
         nodes = make_variables(model, full, dist, dims, shape, observed, initval, total_size, transform)
         if noncentered:
             nodes = [noncenter_variable(nodes[-1])]
