@@ -66,7 +66,7 @@ def standard_form(d: Distribution) -> StandardForm | None:
     >>> from pyrox.dist.standard import standard_form
     >>> base, transform = standard_form(dist.Normal(5.0, 2.0))
     >>> base, float(transform(1.0))
-    (Normal(loc=0, scale=1), 7.0)
+    (Normal(loc=0.0, scale=1.0), 7.0)
     """
     return None
 

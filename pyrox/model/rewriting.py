@@ -9,7 +9,7 @@ from pyrox.model.fingerprint import fingerprint
 from pyrox.model.graph import Model, Registry
 from pyrox.model.missing import Gaps, PatternPart, follow
 from pyrox.model.nodes import Constant, Node
-from pyrox.model.program import Data, RandomVariable, Statement
+from pyrox.model.program import Data, DistExpression, RandomVariable, Statement
 
 
 def rewrite(
@@ -95,12 +95,15 @@ def _name(node: Node) -> str:
 def _copy_node(node: Node, inputs: tuple[Node, ...], known: set[Node]) -> Node:
     if isinstance(node, Statement) and node not in known:
         raise ModelError(f"the model depends on {node.name!r}, which belongs to another one: rewrite the whole model")
-    follows_data = isinstance(node, Statement | PatternPart | Gaps)
+    sized = isinstance(node, DistExpression) and getattr(node.fn, "sized", ())
+    follows_data = isinstance(node, Statement | PatternPart | Gaps) or sized
     if isinstance(node, Constant) and not follows_data:
         return node
     if not follows_data and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
         return node
     twin = copy(node)
+    if sized:
+        twin.fn = copy(node.fn)  # it holds the length of a series, which follows the dims of its own model
     if isinstance(node, RandomVariable):
         twin.dist, twin.observed = inputs[0], inputs[1] if len(inputs) > 1 else None
     twin.inputs = inputs

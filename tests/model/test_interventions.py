@@ -94,6 +94,21 @@ def test_data_dims_and_coords_of_the_new_model_are_its_own():
     np.testing.assert_array_equal(done["shift"].eval(), np.ones(2))
 
 
+def test_lengths_of_series_are_those_of_their_own_model():
+    with px.Model(coords={"time": range(4)}) as model:
+        step = px.Data("step", np.zeros(4), dims="time")
+        x = px.GaussianRandomWalk("x", 0.0, 1.0, init_dist=px.Normal.dist(), dims="time")
+        px.Normal("y", x + step, 1.0, dims="time")
+    seen = px.observe(model, {"y": np.zeros(4)})
+    longer = px.do(model, {"y": np.zeros(4)})
+    px.set_data({"step": np.zeros(6), "y": np.zeros(6)}, longer, coords={"time": range(6)})
+    assert longer["x"].shape == (6,)
+    for other in (model, seen):
+        assert other["x"].shape == (4,)
+        LogDensity.build(other)
+        assert other["x"].dist.fn.known["num_steps"] == 4
+
+
 def test_indices_are_checked_in_the_new_model_too():
     with px.Model() as model:
         i = px.Data("i", [0, 1, 1])
