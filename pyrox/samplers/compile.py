@@ -19,8 +19,9 @@ from jax.extend import core
 from pyrox.samplers import chain as chains
 from pyrox.samplers.chain import ChainState, Phase
 from pyrox.samplers.directions import FIRST_RENEWAL
+from pyrox.samplers.hoist import Hoisted
 from pyrox.samplers.recipe import STANDARD, Recipe
-from pyrox.samplers.rewrite import equations, evaluate, inner_jaxprs, rewrite, unsupported
+from pyrox.samplers.rewrite import equations, inner_jaxprs, rewrite, unsupported
 from pyrox.typing import Array, Tree
 
 # Numbers in one output buffer of positions: what a chunk of draws may take.
@@ -113,10 +114,14 @@ class ChainProgram:
         return x if self.lanes is None else jax.ShapeDtypeStruct((self.lanes, *x.shape), x.dtype)
 
     def _compile(self, gradient: core.ClosedJaxpr, shapes: Tree, *, native: bool) -> Any:
+        hoisted = Hoisted(gradient)
+
         # Data come as a plain list: models of equal structure may keep them in different trees.
         def advance(chain: ChainState, data: list[Array], n: Array) -> tuple:
+            prepared = hoisted.prepare(*data)
+
             def value_and_grad(position: Array) -> tuple[Array, Array]:
-                value, grad = evaluate(gradient.jaxpr, gradient.consts, [position, *data])
+                value, grad = hoisted(prepared, position, *data)
                 return value, grad
 
             return chains.advance(

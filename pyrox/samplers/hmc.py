@@ -52,7 +52,7 @@ class HMCKernel(Pytree):
         wanted = jnp.clip(jnp.ceil(self.trajectory_length / self.step_size), 1, limit)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype)
         p = self.metric.momentum(noise)
-        energy = self.metric.kinetic_energy(p) - state.log_density
+        energy = self.metric.kinetic_energy(p, self.metric.velocity(p)) - state.log_density
 
         def leapfrog(path: Path) -> Path:
             p = path.momentum + 0.5 * dt * path.gradient
@@ -62,7 +62,7 @@ class HMCKernel(Pytree):
 
         start = Path(state.position, p, state.gradient, state.log_density, jnp.int32(0))
         end = lax.while_loop(lambda path: path.num_steps < wanted, leapfrog, start)
-        error = self.metric.kinetic_energy(end.momentum) - end.log_density - energy
+        error = self.metric.kinetic_energy(end.momentum, self.metric.velocity(end.momentum)) - end.log_density - energy
         # Neither NaN nor an infinite density, where a transform has underflowed, is a place to go to.
         error = jnp.where(error > -jnp.inf, error, jnp.inf)
         acceptance = jnp.exp(-jnp.maximum(error, 0.0))

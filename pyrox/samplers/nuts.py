@@ -1,5 +1,6 @@
 """The no-U-turn sampler: trajectories that double until they turn back, points chosen by multinomial weight."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from pyrox._pytree import Pytree, static
 from pyrox.samplers.counter import noise_and_seed, uniform
 from pyrox.samplers.kernel import Info, State, ValueAndGrad
 from pyrox.samplers.metrics import Metric
+from pyrox.samplers.vectors import inner
 from pyrox.typing import Array, Key
 
 # A trajectory whose energy has drifted this far has left the typical set.
@@ -44,19 +46,35 @@ class Account(NamedTuple):
 
 
 class Checkpoints(NamedTuple):
-    """Where subtrees began, by level: the momentum there, that of the leaf before, and the sum of momenta up to it."""
+    """Where subtrees began, by level: the first leaf, and the one before it.
 
-    momentum: Array  # (depth + 1, dim)
-    before: Array
-    momentum_sum: Array
+    Attributes
+    ----------
+    momenta
+        Their momenta, shape ``(depth + 1, 2, dim)``.
+    paths
+        Their paths, shape ``(depth + 1, 2, dim)``.
+    products
+        Momentum times path, shape ``(depth + 1, 2)``.
+    """
+
+    momenta: Array
+    paths: Array
+    products: Array
 
 
 class Subtree(NamedTuple):
-    """The piece that is being added to one end of a trajectory, leaf by leaf."""
+    """The piece that is being added to one end of a trajectory, leaf by leaf.
+
+    The path of a leaf is the sum of velocities from the first leaf on, its own counted half: between any two leaves the
+    trajectory has gone the difference of their paths, times the step size.
+    """
 
     edge: Point  # where the integrator is
     chosen: Proposal
-    momentum_sum: Array
+    path: Array  # of the newest leaf
+    product: Array  # of its momentum and path
+    velocity_sum: Array
     checkpoints: Checkpoints
     leaf: Array  # leaves so far
     turned: Array
@@ -69,7 +87,7 @@ class Trajectory(NamedTuple):
     left: Point
     right: Point
     chosen: Proposal
-    momentum_sum: Array
+    velocity_sum: Array
     checkpoints: Checkpoints
     depth: Array
     finished: Array
@@ -105,9 +123,12 @@ class NUTSKernel(Pytree):
         step_size = jnp.where(fresh, 0.0, self.step_size)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype)
         start = self._start(self.metric.momentum(noise), state)
-        energy = self.metric.kinetic_energy(start.left.momentum) - state.log_density
+        energy = self.metric.kinetic_energy(start.left.momentum, start.velocity_sum) - state.log_density
 
         def grow(sub: Subtree, dt: Array) -> Subtree:
+            # Saved before the integrator moves on, so that nothing need be copied.
+            before = sub.edge.momentum, sub.path, sub.product
+            sub = sub._replace(checkpoints=_save(sub, 1, before))
             edge = self._leapfrog(sub.edge, dt, value_and_grad)
             return self._add_leaf(sub, edge, energy, seed)
 
@@ -147,13 +168,13 @@ class NUTSKernel(Pytree):
     def _start(self, p: Array, state: State) -> Trajectory:
         q, log_density, g = state
         point, zero, no = Point(q, p, log_density, g), jnp.zeros_like(log_density), jnp.zeros((), bool)
-        blank = jnp.zeros((self.max_doublings + 1, *q.shape), q.dtype)
+        blank = jnp.zeros((self.max_doublings + 1, 2, *q.shape), q.dtype)
         return Trajectory(
             left=point,
             right=point,
             chosen=Proposal(q, g, log_density, zero, zero),
-            momentum_sum=p,
-            checkpoints=Checkpoints(blank, blank, blank),
+            velocity_sum=self.metric.velocity(p),
+            checkpoints=Checkpoints(blank, blank, blank[:, :, 0]),
             depth=jnp.int32(0),
             finished=no,
             account=Account(zero, zero, jnp.int32(0), no),
@@ -168,14 +189,16 @@ class NUTSKernel(Pytree):
     def _add_leaf(self, sub: Subtree, edge: Point, energy: Array, seed: Array) -> Subtree:
         """Take a new point into the subtree."""
         q, p, log_density, g = edge
-        error = self.metric.kinetic_energy(p) - log_density - energy
+        velocity = self.metric.velocity(p)
+        error = self.metric.kinetic_energy(p, velocity) - log_density - energy
         # Neither NaN nor an infinite density, where a transform has underflowed, is a place to go to.
         error = jnp.where(error > -jnp.inf, error, jnp.inf)
         log_weight = _log_add(sub.chosen.log_weight, -error)
         take = uniform(seed, sub.account.num_steps, p.dtype) < jnp.exp(-error - log_weight)
         chosen = _select(take, Proposal(q, g, log_density, error, log_weight), sub.chosen)
-        momentum_sum = sub.momentum_sum + p
-        checkpoints, turned = self._find_turn(sub.checkpoints, sub.leaf, sub.edge.momentum, p, momentum_sum)
+        path = sub.velocity_sum + 0.5 * velocity
+        product = inner(p, path)
+        checkpoints, turned = _find_turn(sub, p, path, product)
         worst = sub.account.worst_energy_error
         account = Account(
             total_acceptance=sub.account.total_acceptance + jnp.exp(-jnp.maximum(error, 0.0)),
@@ -183,42 +206,17 @@ class NUTSKernel(Pytree):
             num_steps=sub.account.num_steps + 1,
             diverging=error > MAX_ENERGY_ERROR,
         )
-        chosen = chosen._replace(log_weight=log_weight)
-        return Subtree(edge, chosen, momentum_sum, checkpoints, sub.leaf + 1, turned, account)
-
-    def _find_turn(
-        self, saved: Checkpoints, leaf: Array, before: Array, p: Array, momentum_sum: Array
-    ) -> tuple[Checkpoints, Array]:
-        """Test the subtrees that the newest leaf completes.
-
-        An even leaf opens subtrees: its momentum, and the sum up to it, are saved. An odd one closes those that
-        begin at the checkpoints ``bottom ... top``: the binary digits of its number tell which. The right half of each
-        is the next one.
-        """
-        top = lax.population_count(leaf >> 1)
-        bottom = top - lax.population_count((leaf ^ (leaf + 1)) >> 1) + 1
-        even = (leaf & 1) == 0
-        # An odd leaf writes to a row that nobody reads: cheaper than choosing between two arrays.
-        row = jnp.where(even, top, self.max_doublings)
-        rows = zip(saved, (p, before, momentum_sum), strict=True)
-        saved = Checkpoints(*(lax.dynamic_update_index_in_dim(old, new, row, 0) for old, new in rows))
-
-        def test(carry: tuple) -> tuple:
-            level, _ = carry
-            first, up_to_first = saved.momentum[level], saved.momentum_sum[level]
-            middle, before_middle = saved.momentum[level + 1], saved.before[level + 1]
-            up_to_middle = saved.momentum_sum[level + 1]
-            turned = self._is_turning(first, p, momentum_sum - up_to_first + first) | lax.cond(
-                level < top,
-                lambda: self._is_turning(first, middle, up_to_middle - up_to_first + first)
-                | self._is_turning(before_middle, p, momentum_sum - up_to_middle + middle + before_middle),
-                lambda: jnp.zeros((), bool),
-            )
-            return level - 1, turned
-
-        level = jnp.where(even, bottom - 1, top)
-        _, turned = lax.while_loop(lambda c: (c[0] >= bottom) & ~c[1], test, (level, jnp.zeros((), bool)))
-        return saved, turned
+        return Subtree(
+            edge=edge,
+            chosen=chosen._replace(log_weight=log_weight),
+            path=path,
+            product=product,
+            velocity_sum=sub.velocity_sum + velocity,
+            checkpoints=checkpoints,
+            leaf=sub.leaf + 1,
+            turned=turned,
+            account=account,
+        )
 
     def _join(self, t: Trajectory, sub: Subtree, rightwards: Array, u: Array, max_tree_depth: Array) -> Trajectory:
         """Add the subtree to the trajectory; one that turned or diverged ends it, and gives no proposal."""
@@ -227,43 +225,90 @@ class NUTSKernel(Pytree):
         take = ~bad & (jnp.log(u) < sub.chosen.log_weight - t.chosen.log_weight)
         chosen = _select(take, sub.chosen, t.chosen)
         left, right = _select(rightwards, t.left, sub.edge), _select(rightwards, sub.edge, t.right)
-        momentum_sum, depth = t.momentum_sum + sub.momentum_sum, t.depth + 1
-        turned = self._is_turning(left.momentum, right.momentum, momentum_sum) | self._turns_between(t, sub, rightwards)
+        depth = t.depth + 1
         return Trajectory(
             left=left,
             right=right,
             chosen=chosen._replace(log_weight=_log_add(t.chosen.log_weight, sub.chosen.log_weight)),
-            momentum_sum=momentum_sum,
+            velocity_sum=t.velocity_sum + sub.velocity_sum,
             checkpoints=sub.checkpoints,
             depth=depth,
-            finished=bad | turned | (depth >= max_tree_depth),
+            finished=bad | self._has_turned(t, sub, rightwards) | (depth >= max_tree_depth),
             account=sub.account,
         )
 
-    def _turns_between(self, t: Trajectory, sub: Subtree, rightwards: Array) -> Array:
-        """Test each half of a trajectory of two together with the nearest leaf of the other.
+    def _has_turned(self, t: Trajectory, sub: Subtree, rightwards: Array) -> Array:
+        """Test a trajectory of two halves, and each half together with the nearest leaf of the other.
 
-        Without this a step size of which seven or so make a whole turn of a nearly isotropic posterior would go
+        Without the halves a step size of which seven or so make a whole turn of a nearly isotropic posterior would go
         unnoticed again and again.
         """
-        near, far = _select(rightwards, t.right, t.left), _select(rightwards, t.left, t.right)
-        first = sub.checkpoints.momentum[0]
-        old = self._is_turning(far.momentum, first, t.momentum_sum + first)
-        new = self._is_turning(near.momentum, sub.edge.momentum, sub.momentum_sum + near.momentum)
-        return (t.depth > 0) & (old | new)
+        near = jnp.where(rightwards, t.right.momentum, t.left.momentum)
+        far = jnp.where(rightwards, t.left.momentum, t.right.momentum)
+        first, edge = sub.checkpoints.momenta[0, 0], sub.edge.momentum
+        v_near, v_far, v_first, v_edge = (self.metric.velocity(p) for p in (near, far, first, edge))
+        whole = _is_turning(far, edge, t.velocity_sum + sub.velocity_sum - 0.5 * (v_far + v_edge))
+        old = _is_turning(far, first, t.velocity_sum + 0.5 * (v_first - v_far))
+        new = _is_turning(near, edge, sub.velocity_sum + 0.5 * (v_near - v_edge))
+        return whole | (t.depth > 0) & (old | new)
 
-    def _is_turning(self, left: Array, right: Array, total: Array) -> Array:
-        """Tell whether either end moves against the way from one end to the other."""
-        way = self.metric.velocity(total - 0.5 * (left + right))
-        return (jnp.vdot(left, way) <= 0) | (jnp.vdot(right, way) <= 0)
+
+def _find_turn(sub: Subtree, p: Array, path: Array, product: Array) -> tuple[Checkpoints, Array]:
+    """Test what the newest leaf completes, and save where it opens subtrees.
+
+    An odd leaf closes the subtrees that began at the checkpoints ``low ... high``, as the binary digits of its number
+    tell. Each is tested as a whole, and its right half, which began at the next checkpoint, together with the leaf
+    before. An even leaf is the first one of a right half: the left half is tested together with it.
+    """
+    leaf = sub.leaf
+    even = _is_even(leaf)
+    top = lax.population_count(leaf >> 1)
+    bottom = top - lax.population_count((leaf ^ (leaf + 1)) >> 1) + 1
+    saved = _save(sub, 0, (p, path, product))
+
+    def test(carry: tuple) -> tuple:
+        level, _ = carry
+        momenta, paths, products = (x[level] for x in saved)
+        # The way between two leaves, times the momentum at either end: first and newest leaf, leaf before and newest.
+        turns = (momenta @ path <= products) | (product <= paths @ p)
+        return level - 1, turns[0] | (turns[1] & (level > low))
+
+    high, low = jnp.where(even, top - 1, top), jnp.where(even, jnp.maximum(top - 1, 0), bottom)
+    _, turned = lax.while_loop(lambda c: (c[0] >= low) & ~c[1], test, (high, jnp.zeros((), bool)))
+    return saved, turned
+
+
+def _save(sub: Subtree, slot: int, values: tuple) -> Checkpoints:
+    """Save a leaf in the row of the subtrees that the newest leaf opens: none if it is odd."""
+    level = lax.population_count(sub.leaf >> 1)
+
+    def put(rows: Array, value: Array) -> Array:
+        at = (level, jnp.int32(slot), *[jnp.int32(0)] * (rows.ndim - 2))
+        return lax.dynamic_update_slice(rows, value[None, None], at)
+
+    return _do_if(_is_even(sub.leaf), lambda saved: Checkpoints(*map(put, saved, values)), sub.checkpoints)
+
+
+def _is_even(leaf: Array) -> Array:
+    return (leaf & 1) == 0
+
+
+def _do_if(condition: Array, change: Callable, carry: Any) -> Any:
+    """Change something or leave it: by a loop of one round or none, which works in place where a branch would copy."""
+    return lax.fori_loop(0, condition.astype(jnp.int32), lambda _, x: change(x), carry)
+
+
+def _is_turning(left: Array, right: Array, way: Array) -> Array:
+    """Tell whether either end moves against the way from one end to the other."""
+    return (inner(left, way) <= 0) | (inner(right, way) <= 0)
 
 
 def _sprout(t: Trajectory, rightwards: Array) -> Subtree:
     """Begin a subtree at one end of a trajectory."""
     edge = _select(rightwards, t.right, t.left)
     chosen = t.chosen._replace(log_weight=jnp.full_like(t.chosen.log_weight, -jnp.inf))
-    no = jnp.zeros((), bool)
-    return Subtree(edge, chosen, jnp.zeros_like(t.momentum_sum), t.checkpoints, jnp.int32(0), no, t.account)
+    blank, zero, no = jnp.zeros_like(t.velocity_sum), jnp.zeros_like(t.chosen.log_weight), jnp.zeros((), bool)
+    return Subtree(edge, chosen, blank, zero, blank, t.checkpoints, jnp.int32(0), no, t.account)
 
 
 def _log_add(a: Array, b: Array) -> Array:

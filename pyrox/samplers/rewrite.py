@@ -18,8 +18,8 @@ from pyrox.samplers.rules import RULES, loop_scatters
 from pyrox.samplers.schedule import schedule
 
 _ELEMENTWISE = """
-    abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp clz
-    convert_element_type copy cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge gt igamma
+    abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e bitcast_convert_type cbrt
+    ceil clamp clz convert_element_type copy cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge gt igamma
     igamma_grad_a igammac imag integer_pow is_finite le le_to lgamma log log1p logistic lt lt_to max min mul ne neg
     nextafter not or polygamma population_count pow real reduce_precision regularized_incomplete_beta rem round
     rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub
@@ -122,10 +122,16 @@ def _run(eqn: Any, inputs: list, rules: Mapping[str, Callable]) -> list:
         return evaluate(inner.jaxpr, inner.consts, inputs[1:], rules)
     out = rules[name](*inputs, **eqn.params) if name in rules else None
     if out is None:
-        params = eqn.params
-        if name in ("scan", "while", "cond"):
-            params = {k: _rewrite_param(v, rules) for k, v in params.items()}
-        out = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(params))
+        return bind(eqn, inputs, rules)
+    return out if eqn.primitive.multiple_results else [out]
+
+
+def bind(eqn: Any, inputs: list, rules: Mapping[str, Callable] = MappingProxyType({})) -> list:
+    """Run the primitive of an equation as it is, with rules inside its loops and branches."""
+    params = eqn.params
+    if rules and eqn.primitive.name in ("scan", "while", "cond"):
+        params = {k: _rewrite_param(v, rules) for k, v in params.items()}
+    out = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(params))
     return out if eqn.primitive.multiple_results else [out]
 
 

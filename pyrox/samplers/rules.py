@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from pyrox.samplers import vectors
 from pyrox.typing import Array
 
 # Rows in a row often belong to one group: their load-add-store chain is broken by dealing them to this many
@@ -18,9 +19,12 @@ from pyrox.typing import Array
 LANES = 4
 # Above this many multiplications a matrix product is the library's business.
 SMALL_MATMUL = 4096
-
 # Above this many rows a matrix is factorised by the library.
 SMALL_FACTOR = 24
+# From this many numbers on a function is worth more code.
+LONG = 16
+# Parts of a cumulative sum that go on side by side, and the length from which on that pays.
+RUNS, LONG_RUN = 16, 128
 
 
 class _Rows(NamedTuple):
@@ -104,8 +108,30 @@ def _scatter_rows(table: Array, index: Array, inside: Array | None, updates: Arr
 
 
 def loop_cumsum(x: Array, *, axis: int, reverse: bool) -> Array:
-    """Add up one element, or row, after another."""
+    """Add up one element, or row, after another; of a long vector several parts side by side."""
+    if x.ndim == 1 and x.shape[0] >= LONG_RUN:
+        return _cumsum_in_runs(x, reverse=reverse)
     return _accumulate(x, jnp.add, axis=axis, reverse=reverse)
+
+
+def _cumsum_in_runs(x: Array, *, reverse: bool) -> Array:
+    length = x.shape[0] // RUNS
+    runs, rest, zero = x[: RUNS * length].reshape(RUNS, length), x[RUNS * length :], np.uint32(0)
+
+    def column(k: Array, carry: tuple) -> tuple:
+        out, sums = carry
+        at = zero, (length - 1 - k if reverse else k).astype(np.uint32)
+        sums = sums + lax.dynamic_slice(runs, at, (RUNS, 1))
+        return lax.dynamic_update_slice(out, sums, at), sums
+
+    out, sums = lax.fori_loop(0, length, column, (jnp.zeros_like(runs), jnp.zeros((RUNS, 1), x.dtype)))
+    ones = jnp.ones((RUNS, RUNS), x.dtype)
+    earlier = (jnp.triu(ones, 1) if reverse else jnp.tril(ones, -1)) @ sums[:, 0]
+    whole = (out + earlier[:, None]).reshape(-1)
+    if not rest.shape[0]:
+        return whole
+    rest = _accumulate(rest, jnp.add, axis=0, reverse=reverse)
+    return jnp.concatenate([whole + rest[0], rest] if reverse else [whole, whole[-1] + rest])
 
 
 def loop_cumlogsumexp(x: Array, *, axis: int, reverse: bool) -> Array:
@@ -190,6 +216,25 @@ def loop_triangular_solve(
     return x if left_side else x.T
 
 
+def vector_sum(x: Array, *, axes: tuple[int, ...], **_: Any) -> Array | None:
+    """Sum all numbers of an array, several at a time."""
+    return vectors.total(x.reshape(-1)) if len(axes) == jnp.ndim(x) and _many_doubles(x) else None
+
+
+def _many_doubles(x: Array) -> bool:
+    return jnp.size(x) >= LONG and jnp.result_type(x) == np.float64
+
+
+def vector_log(x: Array, **_: Any) -> Array | None:
+    """Take the logarithms of many doubles."""
+    return vectors.log(x) if _many_doubles(x) else None
+
+
+def vector_log1p(x: Array, **_: Any) -> Array | None:
+    """Take the logarithms of many doubles above one."""
+    return vectors.log1p(x) if _many_doubles(x) else None
+
+
 def platform_of_kernels(*, platforms: tuple, **_: Any) -> np.int32:
     """Choose the branch for CPUs."""
     named = (i for i, names in enumerate(platforms) if names is None or "cpu" in names)
@@ -204,6 +249,9 @@ RULES: dict[str, Callable] = {
     "cumlogsumexp": loop_cumlogsumexp,
     "cumsum": loop_cumsum,
     "dot_general": reduce_matmul,
+    "log": vector_log,
+    "log1p": vector_log1p,
     "platform_index": platform_of_kernels,
+    "reduce_sum": vector_sum,
     "triangular_solve": loop_triangular_solve,
 }

@@ -127,7 +127,7 @@ def test_momenta_have_the_mass_as_covariance(kind):
     bound = stats.norm.isf(LEVEL / 20) * np.sqrt(2 / 40_000)
     assert np.abs(np.cov(whitened.T) - np.eye(dim)).max() < bound
     # The kinetic energy has mean dim / 2, with standard error sqrt(dim / 2 / n).
-    energy = jax.vmap(m.kinetic_energy)(p).mean()
+    energy = jax.vmap(m.kinetic_energy)(p, jax.vmap(m.velocity)(p)).mean()
     assert abs(energy - dim / 2) < stats.norm.isf(LEVEL / 2) * np.sqrt(dim / 2 / 40_000)
     velocity = inverse * p[0] if kind is DiagonalMetric else inverse @ p[0]
     np.testing.assert_allclose(m.velocity(p[0]), velocity, rtol=1e-10)

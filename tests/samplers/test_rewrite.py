@@ -15,6 +15,7 @@ X = RNG.normal(size=12)
 FEW = np.array([0, 3, 3, 11])
 MANY = RNG.integers(0, 12, 101)
 TABLE = RNG.normal(size=(12, 3))
+LONG = RNG.normal(size=300)
 
 def spd(x):
     return 2 * jnp.eye(12) + jnp.outer(x, x) + jnp.exp(-((x[:, None] - x) ** 2))
@@ -41,6 +42,10 @@ FUNCTIONS = {
     "cumulative sum": (lambda x: jnp.sum(jnp.cumsum(x) ** 2), X),
     "reverse cumulative sum": (lambda x: jnp.sum(jax.lax.cumsum(x, reverse=True) ** 3), X),
     "cumulative sum of rows": (lambda x: jnp.sum(jnp.cumsum(x, axis=0) ** 2 + jnp.cumsum(x, axis=1) ** 3), TABLE),
+    "cumulative sum of a long vector": (lambda x: jnp.sum(jnp.cumsum(x) ** 2), LONG),
+    "reverse cumulative sum of one": (lambda x: jnp.sum(jax.lax.cumsum(x, reverse=True) ** 3), LONG),
+    "cumulative sum in equal runs": (lambda x: jnp.sum(jnp.cumsum(x[:256]) ** 2) + x[299], LONG),
+    "many logarithms": (lambda x: jnp.sum(jnp.log(x**2) * x + jnp.log1p(jnp.exp(x))), LONG),
     "cumulative sum in logs": (lambda x: jnp.sum(jax.lax.cumlogsumexp(x) * jnp.arange(12.0)), X),
     "its reverse": (lambda x: jnp.sum(jax.lax.cumlogsumexp(x, reverse=True) * jnp.arange(12.0)), X),
     "small Cholesky factor": (lambda x: jnp.sum(jnp.linalg.cholesky(spd(x)) ** 3), X),

@@ -1,0 +1,85 @@
+"""Arithmetic on long vectors, in forms that compilers turn into vector instructions."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from pyrox.typing import Array
+
+# A sum in this many parts keeps as many additions going at a time.
+_PARTS = 8
+# Shorter vectors gain nothing.
+_SHORT = 32
+
+
+def total(x: Array) -> Array:
+    """Give the sum of a vector.
+
+    Parts of equal length are added to one another first: one number that everything is added to would make each
+    addition wait for the one before.
+    """
+    length = x.shape[0] // _PARTS
+    if x.shape[0] < _SHORT:
+        return jnp.sum(x)
+    parts = [lax.slice(x, (i * length,), ((i + 1) * length,)) for i in range(_PARTS)]
+    while len(parts) > 1:
+        parts = [a + b for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    rest = lax.slice(x, (_PARTS * length,), x.shape)
+    return jnp.sum(parts[0]) + jnp.sum(rest) if rest.shape[0] else jnp.sum(parts[0])
+
+
+def inner(a: Array, b: Array) -> Array:
+    """Give the inner product of two vectors."""
+    return total(a * b)
+
+
+# Terms of log((1 + s) / (1 - s)) = 2 s + s (2/3 s^2 + 2/5 s^4 + ...): enough of them for |s| < 0.172.
+_LOG_SERIES = tuple(2.0 / (2 * k + 1) for k in range(1, 10))
+# The logarithm of two in two parts, of which the first has few digits: a whole number times it is exact.
+_LOG2_HIGH, _LOG2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+_SQRT_HALF_BITS, _EXPONENT_BITS = np.int64(0x3FE6A09E667F3BCD), np.int64(52)
+# A double of this exponent holds a small whole number in its last bits.
+_WHOLE = 6755399441055744.0
+
+
+def _log_of_normal(x: Array, correction: Array | float) -> Array:
+    r"""Give log(x) and a small correction, for positive doubles of full precision.
+
+    .. math:: \log(2^k (1 + f)) = k \log 2 + f - (f^2 / 2 - s (f^2 / 2 + R(s^2))), \quad s = f / (2 + f)
+
+    Arithmetic alone, so that it becomes vector instructions; calls of a library would keep all of a loop from it.
+
+    References
+    ----------
+    .. [1] Tang (1990), Table-driven implementation of the logarithm function in IEEE floating-point arithmetic, ACM
+       Transactions on Mathematical Software 16; Muller (2016), Elementary Functions.
+    """
+    bits = lax.bitcast_convert_type(x, np.int64)
+    exponent = (bits - _SQRT_HALF_BITS) >> _EXPONENT_BITS
+    f = lax.bitcast_convert_type(bits - (exponent << _EXPONENT_BITS), np.float64) - 1.0
+    # Whole numbers become doubles by their bits: the conversion has no vector instruction everywhere.
+    k = lax.bitcast_convert_type(exponent + np.float64(_WHOLE).view(np.int64), np.float64) - _WHOLE
+    s = f / (2.0 + f)
+    z = s * s
+    series = z * _LOG_SERIES[-1]
+    for c in _LOG_SERIES[-2::-1]:
+        series = z * (c + series)
+    half_square = 0.5 * f * f
+    return k * _LOG2_HIGH - ((half_square - (s * (half_square + series) + (k * _LOG2_LOW + correction))) - f)
+
+
+def log(x: Array) -> Array:
+    """Give the natural logarithm of doubles, to the last bit or so."""
+    inside = (x > 0) & (x < np.inf)
+    outside = jnp.where(x == 0, -np.inf, jnp.where(x > 0, x, np.nan))
+    return jnp.where(inside, _log_of_normal(jnp.where(inside, x, 1.0), 0.0), outside)
+
+
+def log1p(x: Array) -> Array:
+    """Give log(1 + x) of doubles, to the last bit or so."""
+    y = 1.0 + x
+    inside = (y > 0) & (y < np.inf)
+    y = jnp.where(inside, y, 1.0)
+    lost = (x - (y - 1.0)) / y  # what rounding took from the sum
+    outside = jnp.where(x == -1, -np.inf, jnp.where(x > 0, x, np.nan))
+    return jnp.where(inside, _log_of_normal(y, lost), outside)

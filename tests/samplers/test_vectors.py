@@ -1,0 +1,39 @@
+"""Arithmetic on long vectors gives what NumPy gives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pyrox.samplers import vectors
+
+RNG = np.random.default_rng(0)
+LOGS = {"log": (vectors.log, np.log), "log1p": (vectors.log1p, np.log1p)}
+
+
+@pytest.mark.parametrize("n", [1, 31, 32, 100, 1001])
+def test_sums(n):
+    a, b = RNG.normal(size=(2, n))
+    np.testing.assert_allclose(vectors.total(jnp.asarray(a)), a.sum(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(vectors.inner(jnp.asarray(a), jnp.asarray(b)), a @ b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_logarithms_are_right_to_the_last_bit(name):
+    ours, theirs = LOGS[name]
+    x = np.concatenate([np.exp(RNG.normal(size=20_000) * scale) for scale in (1e-8, 1e-3, 0.1, 1.0, 10.0, 100.0)])
+    if name == "log1p":
+        x = np.concatenate([x, -np.exp(-np.abs(x)), RNG.normal(size=20_000) * 10.0 ** -RNG.integers(1, 18, 20_000)])
+        x = x[x > -1]
+    exact = theirs(x.astype(np.longdouble))
+    found = np.asarray(jax.jit(ours)(x))
+    away = np.abs(found - exact) / np.spacing(np.abs(exact.astype(float)))
+    assert away.max() < 1.5
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_logarithms_at_the_edges(name):
+    ours, theirs = LOGS[name]
+    edges = np.array([0.0, -0.0, 1.0, -1.0, -2.0, np.inf, -np.inf, np.nan, 1.7e308, 2.3e-308])
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(jax.jit(ours)(edges), theirs(edges), rtol=1e-15)
