@@ -26,7 +26,7 @@ def nothing_moves(x, scale, counts):
 
 
 def a_loop(x, scale, counts):
-    fixed = jax.lax.fori_loop(0, 5, lambda i, s: s + jnp.log(scale[i]), 0.0)
+    fixed = jax.lax.fori_loop(0, 5, lambda i, s: s + jnp.log(jnp.asarray(scale)[i]), 0.0)
     return fixed * jnp.sum(x) + jax.lax.scan(lambda c, a: (c * a[0] + a[1], c), 1.0, (x, counts))[0]
 
 

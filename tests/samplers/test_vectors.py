@@ -24,7 +24,8 @@ def test_logarithms_are_right_to_the_last_bit(name):
     x = np.concatenate([np.exp(RNG.normal(size=20_000) * scale) for scale in (1e-8, 1e-3, 0.1, 1.0, 10.0, 100.0)])
     if name == "log1p":
         x = np.concatenate([x, -np.exp(-np.abs(x)), RNG.normal(size=20_000) * 10.0 ** -RNG.integers(1, 18, 20_000)])
-        x = x[x > -1]
+        # Of numbers below the normal range XLA makes zeros.
+        x = x[(x > -1) & (np.abs(x) > np.finfo(float).tiny)]
     exact = theirs(x.astype(np.longdouble))
     found = np.asarray(jax.jit(ours)(x))
     away = np.abs(found - exact) / np.spacing(np.abs(exact.astype(float)))
