@@ -260,6 +260,7 @@ def unseen_coordinates(
 
 def join_rows(present: Array, observed: Array, index: Array, missing: Array, missing_index: Array) -> Array:
     """Put whole draws in their places."""
+    _require_places(observed, index)
     event = observed.shape[1:]
     if jnp.issubdtype(missing.dtype, jnp.integer) and missing.shape[0]:
         # Each place reads one element: discrete variables can then be summed out one by one.
@@ -275,10 +276,19 @@ def join_rows(present: Array, observed: Array, index: Array, missing: Array, mis
 
 def join_coordinates(present: Array, observed: Array, index: Array, missing: Array, elements: Array) -> Array:
     """Put coordinates of vectors in their places."""
+    _require_places(observed, index)
     rows = jnp.zeros((present.size // observed.shape[-1], observed.shape[-1]))
     rows = rows.at[index].set(observed, mode="promise_in_bounds", unique_indices=True)
     flat = jnp.ravel(rows).at[elements].set(missing, mode="promise_in_bounds", unique_indices=True)
     return flat.reshape(present.shape)
+
+
+def _require_places(observed: Array, index: Array) -> None:
+    if observed.shape[0] != index.shape[0]:
+        raise ShapeError(
+            f"observed values with missing ones are of {observed.shape[0]} rows, and do not fit the {index.shape[0]} "
+            "worked out from them now: put them into px.Data and give new ones too, NaN where they are unknown"
+        )
 
 
 # The three variables

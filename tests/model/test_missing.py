@@ -401,6 +401,30 @@ def test_new_predictors_leave_no_value_of_the_old_data():
     assert new["y"].shape[-1] == 2
 
 
+def covariates(values):
+    with px.Model(coords={"row": list("abcdef")}) as model:
+        mu, b = px.Normal("mu"), px.Normal("b")
+        x = px.Normal("x", mu, 1.0, observed=values(), dims="row")
+        px.Normal("y", b * x, 0.1, observed=np.where(KNOWN, Y, 1.0), dims="row")
+    return model
+
+
+def test_prediction_at_new_rows_some_of_whose_covariates_are_unknown():
+    x = np.where(KNOWN, X, NAN)
+    model = covariates(lambda: px.Data("x_data", x, dims="row"))
+    idata = px.sample(500, tune=300, chains=2, random_seed=1, model=model, **QUIET)
+    options = {"coords": {"row": ["b", "new", "known"]}, "random_seed": 1, "progressbar": False}
+    new = px.predict(idata, model=model, data={"x_data": [NAN, NAN, 3.0]}, **options)["predictions"]
+    assert new["x"].sizes["row"] == 3
+    np.testing.assert_array_equal(new["x"].sel(row="known").values, 3.0)
+    mu, b = (idata["posterior"][name].values for name in ("mu", "b"))
+    assert_distribution(new["x"].sel(row="new").values - mu, stats.norm.cdf)
+    assert_distribution((new["y"].sel(row="known").values - 3 * b) / 0.1, stats.norm.cdf)
+    fixed = covariates(lambda: x)
+    with pytest.raises(ShapeError, match=r"px\.Data"):
+        px.predict(idata, model=fixed, **options)
+
+
 @pytest.mark.parametrize("values", [[1.0, NAN], np.ma.masked_array([1.0, 2.0], mask=[False, True])])
 def test_functions_of_primitives_impute_nothing(values):
     def program():
