@@ -5,6 +5,7 @@ cdf and moments. Points to evaluate at come from the oracle's quantiles, far int
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,6 +123,11 @@ def _garch(x: np.ndarray) -> float:
         total += stats.norm(0, np.sqrt(variance)).logpdf(one)
         variance = 0.2 + 0.3 * one**2 + 0.4 * variance
     return total
+
+
+def _chain(x: np.ndarray) -> float:
+    moves = np.log([[0.7, 0.3], [0.4, 0.6]])
+    return np.log([0.1, 0.9])[x[0]] + sum(moves[a, b] for a, b in itertools.pairwise(x))
 
 
 def _hurdle(passed: float, base: Any, k: int) -> float:
@@ -399,6 +405,13 @@ SERIES = [
         [[0.0, 0.0, 0.0, 0.0], [1.0, -2.0, 3.0, 0.5]],
     ),
     Case(
+        "DiscreteMarkovChain",
+        lambda: dist.DiscreteMarkovChain([[0.7, 0.3], [0.4, 0.6]], dist.Categorical(probs=[0.1, 0.9]), 3),
+        Formula(_chain),
+        np.array(list(np.ndindex(2, 2, 2))),
+        skip=("mean", "var"),
+    ),
+    Case(
         "GARCH11",
         lambda: dist.GARCH11(0.2, 0.3, 0.4, 1.1, 3),
         Formula(_garch),
@@ -616,6 +629,9 @@ TRANSFORMS = [
     TransformCase("Abs", lambda: tr.AbsTransform(), [0.5, 3.0], unbounded=False, bijective=False),
     TransformCase("Power", lambda: tr.PowerTransform(-1.5), [0.5, 1.0, 3.0], unbounded=False),
     TransformCase("Ordered", lambda: tr.OrderedTransform(), _VECTORS),
+    TransformCase("SumToOne", lambda: tr.SumToOneTransform(), _VECTORS),
+    TransformCase("Softplus", lambda: tr.SoftplusTransform(), _LINE),
+    TransformCase("Circular", lambda: tr.CircularTransform(), [-7.0, 0.5, 3.0], bijective=False),
     TransformCase("Permute", lambda: tr.PermuteTransform(jnp.array([2, 0, 1])), _VECTORS),
     TransformCase("MultivariateAffine", lambda: tr.MultivariateAffineTransform(jnp.ones(3), _TRIL), _VECTORS),
     TransformCase("ZeroSum", lambda: tr.ZeroSumTransform(), _VECTORS),
@@ -655,6 +671,7 @@ CONSTRAINTS = [
     (constraints.multinomial(3), [[1, 2, 0], [3, 0, 0]], [[1, 1, 0], [-1, 2, 2]]),
     (constraints.real_vector, [[0.0, 1.0]], [[0.0, np.nan]]),
     (constraints.simplex, [[0.2, 0.8], [0.0, 1.0]], [[0.2, 0.7], [-0.1, 1.1]]),
+    (constraints.sum_to_one, [[0.2, 0.8], [-1.0, 2.0]], [[0.2, 0.7], [np.nan, 1.0]]),
     (constraints.ordered_vector, [[0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]),
     (constraints.positive_vector, [[0.5, 1.0]], [[1.0, 0.0]]),
     (constraints.lower_cholesky, [[[1.0, 0.0], [2.0, 3.0]]], [[[1.0, 1.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, -1.0]]]),

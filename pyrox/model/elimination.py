@@ -303,7 +303,8 @@ class Elimination:
                 given = smooth_states(filter_states(start, moves, emission), moves)
                 given = jnp.moveaxis(given, (0, -1), (-1, 0))
             else:
-                given = joint.array - log_sum_exp(joint.array, 0)[None]
+                sums = log_sum_exp(joint.array, 0)[None]
+                given = joint.array - jnp.where(jnp.isfinite(sums), sums, 0)  # of what is impossible all parts are
             given = jnp.broadcast_to(given, (*given.shape[: len(joint.scope)], *rows))
             if clique.others:
                 given = given + self._weigh(clique, known)[None]

@@ -110,7 +110,11 @@ def find_supports(run: Run, sites: Sites, data: Tree) -> dict[str, Support]:
                 "give it bounds that are known, and probabilities of zero where a value is impossible"
             )
     found = jax.jit(bounds)(*args)
-    return {name: Support(*(np.asarray(bound) for bound in found[name]), known[name]) for name in sites.discrete}
+    for name, ends in found.items():
+        if not all(np.isfinite(end).all() for end in ends):
+            raise ModelError(f"the discrete variable {name!r} has no last value: cut it off, px.Truncated(upper=...)")
+    whole = {name: [np.asarray(end).astype(int) for end in found[name]] for name in sites.discrete}
+    return {name: Support(*ends, known[name]) for name, ends in whole.items()}
 
 
 @dataclass(frozen=True)
