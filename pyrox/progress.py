@@ -5,11 +5,15 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from pyrox._html import escape
+
 # A log gets a line at these shares of the work, not more often than every few seconds, or when it was silent for long.
 _LOG_SHARE = 0.25
 _LOG_PAUSE = 5.0
 _LOG_SILENCE = 30.0
 _REFRESH_SECONDS = 0.1
+# A forecast of the time to go is shown when there is something to base it on.
+_FORESEE_AFTER = 1.0
 
 
 class Progress(Protocol):
@@ -34,11 +38,53 @@ class NoProgress:
         """Do nothing."""
 
 
-class BarProgress:
-    """A tqdm bar, in the notebook's own style where there is one."""
+class NotebookProgress:
+    """A line of HTML below a cell: it needs no widgets, and stays readable where the notebook is saved."""
 
     def __init__(self, total: int, title: str) -> None:
-        from tqdm.auto import tqdm
+        from IPython.display import display
+
+        self._total, self._title = total, title
+        self._began = self._shown = time.monotonic()
+        self._last: tuple[int, Callable[[], str]] = 0, lambda: ""
+        self._handle = display(self._page(), raw=True, display_id=True)
+
+    def update(self, done: int, describe: Callable[[], str]) -> None:
+        """Move the bar, at most ten times a second."""
+        self._last = done, describe
+        if time.monotonic() - self._shown >= _REFRESH_SECONDS:
+            self._show()
+
+    def close(self) -> None:
+        """Leave the last state standing, as text."""
+        self._show(ended=True)
+
+    def _show(self, *, ended: bool = False) -> None:
+        self._shown = time.monotonic()
+        if self._handle is not None:
+            self._handle.update(self._page(ended=ended), raw=True)
+
+    def _page(self, *, ended: bool = False) -> dict[str, str]:
+        done, describe = self._last
+        seconds = time.monotonic() - self._began
+        times = f"{seconds:.1f} s"
+        if not ended and 0 < done < self._total and seconds > _FORESEE_AFTER:
+            times += f", {seconds * (self._total - done) / done:.0f} s to go"
+        words = ", ".join(filter(None, [f"{done}/{self._total} in {times}", describe()]))
+        bar = "" if ended and done >= self._total else _bar(done, self._total)
+        page = f'<div style="font-size: 0.9em;">{bar}<strong>{escape(self._title)}</strong>&ensp;{escape(words)}</div>'
+        return {"text/plain": f"{self._title}: {words}", "text/html": page}
+
+
+def _bar(done: int, total: int) -> str:
+    return f'<progress value="{done}" max="{max(total, 1)}" style="vertical-align: middle;"></progress>&ensp;'
+
+
+class BarProgress:
+    """A tqdm bar in a terminal."""
+
+    def __init__(self, total: int, title: str) -> None:
+        from tqdm import tqdm
 
         self._bar = tqdm(total=total, desc=title, unit="it", mininterval=_REFRESH_SECONDS, dynamic_ncols=True)
         self._shown = 0.0
@@ -99,7 +145,9 @@ def start_progress(total: int, title: str, *, show: bool = True) -> Progress:
     """
     if not show:
         return NoProgress()
-    if _in_notebook() or sys.stderr.isatty():
+    if _in_notebook():
+        return NotebookProgress(total, title)
+    if sys.stderr.isatty():
         return BarProgress(total, title)
     return LogProgress(total, title)
 

@@ -3,6 +3,9 @@
 import io
 import sys
 
+import nbformat
+from nbconvert.preprocessors import ExecutePreprocessor
+
 from pyrox import progress
 from pyrox.progress import BarProgress, LogProgress, NoProgress, start_progress
 
@@ -52,3 +55,26 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     bar.close()
     assert "100/100" in terminal.getvalue()
     assert "2 divergences, step size 0.5" in terminal.getvalue()
+
+
+def test_a_notebook_keeps_one_line_without_widgets():
+    source = """
+import time
+from pyrox.progress import NotebookProgress, start_progress
+
+bar = start_progress(100, "Sampling")
+assert isinstance(bar, NotebookProgress)
+for done in range(1, 101):
+    bar.update(done, lambda: "2 divergences <none>")
+    time.sleep(0.002)
+bar.close()
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    ExecutePreprocessor(timeout=120, kernel_name="python3").preprocess(notebook)
+    (output,) = notebook.cells[0].outputs
+    assert output.output_type == "display_data"
+    assert output.data["text/plain"].startswith("Sampling: 100/100 in ")
+    assert output.data["text/plain"].endswith(" s, 2 divergences <none>")
+    assert "2 divergences &lt;none&gt;" in output.data["text/html"]
+    assert "<progress" not in output.data["text/html"], "what has ended is not shown as running"
+    assert "widgets" not in notebook.metadata
