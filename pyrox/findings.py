@@ -109,7 +109,7 @@ class Facts:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Everything that speaks against a run, with what was run; its length is that of the findings.
 
@@ -153,6 +153,8 @@ class Report:
             rhat, ess = max(self.worst, key=lambda q: q.rhat), min(self.worst, key=lambda q: q.ess)
             lines.append(f"R-hat up to {rhat.rhat:.3f} ({rhat.name}), ESS from {ess.ess:.0f} ({ess.name})")
         return "\n".join(lines)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return html.section(

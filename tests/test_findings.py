@@ -68,6 +68,7 @@ def test_findings_in_a_notebook_are_escaped_and_whole():
 def test_reports_of_equal_findings_are_equal(run):
     report = px.diagnose(run)
     assert Report.from_json(report.to_json()) == report
+    assert repr(report) == str(report), "a prompt shows the report, not its parts"
 
 
 def test_an_approximation_in_a_notebook():
