@@ -4,7 +4,7 @@ Write a model in a ``with px.Model():`` block, call ``px.sample()``, and get Arv
 """
 
 from pyrox import config as config  # first: it sets the precision
-from pyrox import dist, errors, handlers, model, primitives, samplers, vi
+from pyrox import dist, distributions, errors, handlers, model, primitives, samplers, vi
 from pyrox.cache import set_compilation_cache
 from pyrox.compilation import explain_compilation
 from pyrox.config import (
@@ -248,6 +248,7 @@ __all__ = [
     "describe",
     "diagnose",
     "dist",
+    "distributions",
     "do",
     "draw",
     "enable_validation",

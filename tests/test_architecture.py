@@ -80,6 +80,7 @@ LAYERS = {
     "pyrox.approximation": "inference",
     "pyrox.variational": "inference",
     "pyrox.storage": "inference",
+    "pyrox.distributions": "model",
     "pyrox.__main__": "main",
     "pyrox": "package",
 }

@@ -286,6 +286,18 @@ class _Simplex(Constraint):
         return jnp.full_like(x, 1 / x.shape[-1])
 
 
+class _SumToOne(Constraint):
+    event_dim = 1
+    said = "a vector of numbers that sum to one"
+
+    def __call__(self, x: ArrayLike) -> Array:
+        x = jnp.asarray(x)
+        return jnp.abs(jnp.sum(x, axis=-1) - 1) < _TOLERANCE * (1 + jnp.max(jnp.abs(x), axis=-1))
+
+    def feasible_like(self, x: Array) -> Array:
+        return jnp.full_like(x, 1 / x.shape[-1])
+
+
 class _OrderedVector(Constraint):
     event_dim = 1
     said = "a strictly increasing vector"
@@ -391,6 +403,11 @@ def covers_reals(constraint: Constraint) -> bool:
     return isinstance(constraint, _Real | _RealVector)
 
 
+def is_real(constraint: Constraint) -> bool:
+    """Tell whether a constraint says nothing but how real numbers are ordered."""
+    return covers_reals(constraint) or isinstance(constraint, _OrderedVector)
+
+
 def event_shape_of(constraint: Constraint, shape: Shape) -> Shape:
     """Give the event part of the shape of a value."""
     return tuple(shape[len(shape) - constraint.event_dim :])
@@ -422,5 +439,6 @@ positive_vector = _Independent(positive, 1)
 real = _Real()
 real_vector = _RealVector()
 simplex = _Simplex()
+sum_to_one = _SumToOne()
 unit_interval = _Interval(0.0, 1.0)
 zero_sum = _ZeroSum

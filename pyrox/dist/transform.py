@@ -175,6 +175,33 @@ class SigmoidTransform(Transform):
         return jnp.log(y) - jnp.log1p(-y)
 
 
+class SoftplusTransform(Transform):
+    r""":math:`y = \log(1 + e^x)`: like the exponential below zero, like the identity above."""
+
+    codomain = constraints.positive
+
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        return jax.nn.softplus(x), jax.nn.log_sigmoid(x)
+
+    def inverse(self, y: Array) -> Array:
+        return y + jnp.log(-jnp.expm1(-y))
+
+
+class CircularTransform(Transform):
+    r"""Wrap the real line around the circle, :math:`y = x \bmod 2 \pi` in :math:`[-\pi, \pi]`: no bijection.
+
+    The inverse gives the preimage between :math:`-\pi` and :math:`\pi`.
+    """
+
+    codomain = constraints.circular
+
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        return x - 2 * jnp.pi * jnp.round(x / (2 * jnp.pi)), jnp.zeros_like(x)
+
+    def inverse(self, y: Array) -> Array:
+        return y
+
+
 class IntervalTransform(Transform):
     r""":math:`y = a + (b - a) / (1 + e^{-x})`: the real line onto an interval."""
 

@@ -7,6 +7,7 @@ from pyrox.dist.constraints import Constraint
 from pyrox.dist.transform import (
     AbsTransform,
     AffineTransform,
+    CircularTransform,
     ComposeTransform,
     ExpTransform,
     IdentityTransform,
@@ -14,6 +15,7 @@ from pyrox.dist.transform import (
     IntervalTransform,
     PowerTransform,
     SigmoidTransform,
+    SoftplusTransform,
     Transform,
     sum_rightmost,
 )
@@ -25,12 +27,14 @@ from pyrox.dist.vector_transforms import (
     OrderedTransform,
     PermuteTransform,
     StickBreakingTransform,
+    SumToOneTransform,
     ZeroSumTransform,
 )
 
 __all__ = [
     "AbsTransform",
     "AffineTransform",
+    "CircularTransform",
     "ComposeTransform",
     "CorrCholeskyTransform",
     "ExpTransform",
@@ -44,7 +48,9 @@ __all__ = [
     "PermuteTransform",
     "PowerTransform",
     "SigmoidTransform",
+    "SoftplusTransform",
     "StickBreakingTransform",
+    "SumToOneTransform",
     "Transform",
     "ZeroSumTransform",
     "biject_to",
@@ -125,6 +131,11 @@ def _(constraint: constraints._LessThan | constraints._LessThanEq) -> Transform:
 @biject_to.register
 def _(constraint: constraints._OrderedVector) -> Transform:
     return OrderedTransform()
+
+
+@biject_to.register
+def _(constraint: constraints._SumToOne) -> Transform:
+    return SumToOneTransform()
 
 
 @biject_to.register

@@ -62,6 +62,26 @@ class OrderedTransform(Transform):
         return jnp.concatenate([y[..., :1], jnp.log(jnp.diff(y, axis=-1))], axis=-1)
 
 
+class SumToOneTransform(Transform):
+    r"""Map n - 1 numbers to n that sum to one: the last is what the others leave, be it negative."""
+
+    domain = constraints.real_vector
+    codomain = constraints.sum_to_one
+
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        rest = 1 - jnp.sum(x, axis=-1, keepdims=True)
+        return jnp.concatenate([x, rest], axis=-1), jnp.zeros(x.shape[:-1], x.dtype)
+
+    def inverse(self, y: Array) -> Array:
+        return y[..., :-1]
+
+    def forward_shape(self, shape: Shape) -> Shape:
+        return (*shape[:-1], shape[-1] + 1)
+
+    def inverse_shape(self, shape: Shape) -> Shape:
+        return (*shape[:-1], shape[-1] - 1)
+
+
 class PermuteTransform(Transform):
     """Put the elements of a vector in another order: ``y[i] = x[permutation[i]]``."""
 

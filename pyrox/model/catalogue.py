@@ -11,7 +11,8 @@ from pyrox.errors import ModelError
 from pyrox.model.nodes import call
 from pyrox.model.program import DistExpression
 from pyrox.model.table import ROWS
-from pyrox.model.variables import Deterministic, DistributionStatement
+from pyrox.model.terms import Deterministic
+from pyrox.model.variables import OPTIONS, DistributionStatement
 
 _FACTORS = PackTransform(constraints.lower_cholesky)
 _CORRELATIONS = PackTransform(constraints.corr_matrix)
@@ -60,8 +61,7 @@ class OrderedStatement(DistributionStatement):
 
     def __call__(self, name: str, *params: Any, compute_p: bool = True, **named: Any) -> Any:
         if compute_p:
-            options = ("dims", "shape", "observed", "initval", "total_size", "transform", "noncentered")
-            d = self.dist(*params, **{n: v for n, v in named.items() if n not in options})
+            d = self.dist(*params, **{n: v for n, v in named.items() if n not in OPTIONS})
             Deterministic(f"{name}_probs", call(_probabilities, d))
         return DistributionStatement.__call__(self, name, *params, **named)
 

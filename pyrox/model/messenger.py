@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from pyrox.dist import Distribution, biject_to
+from pyrox.dist import Distribution, biject_to, constraints
 from pyrox.dist.standard import FAMILIES, StandardForm, standard_form
 from pyrox.dist.transforms import ComposeTransform, Transform
 from pyrox.errors import ModelError, ShapeError
@@ -249,11 +249,18 @@ def compute(msg: Message) -> None:
 
 
 def transform_of(msg: Message) -> Transform:
-    """Give the bijection from unconstrained space for a site: the statement's own, or that of the support."""
+    """Give the bijection from unconstrained space for a site: that of the support, or the statement's own.
+
+    One that leads to real numbers alone is gone through first, that of the support after it.
+    """
     own, form = msg["infer"].get("transform"), noncentered_form(msg)
     if form is not None:
         return ComposeTransform((biject_to(form.base.support), form.transform))
-    return biject_to(msg["fn"].support) if own is None else own
+    if own is None or not constraints.is_real(own.codomain):
+        return biject_to(msg["fn"].support) if own is None else own
+    # Ordered, say, but not positive: the support's own transform goes on from there.
+    onto = biject_to(msg["fn"].support)
+    return own if constraints.is_real(onto.codomain) else ComposeTransform((own, onto))
 
 
 def noncentered_form(msg: Message) -> StandardForm | None:

@@ -1,4 +1,4 @@
-"""Statements: one object for every distribution, and Deterministic, Potential and Data."""
+"""Statements of random variables: one object for every distribution."""
 
 import inspect
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyrox.dist import Distribution, constraints
-from pyrox.dist.transforms import Transform
+from pyrox.dist.transforms import ComposeTransform, Transform
 from pyrox.errors import ModelError, NodeError, ShapeError
 from pyrox.model import missing, primitives, program
 from pyrox.model import values as host
@@ -18,6 +18,9 @@ from pyrox.model.nodes import Constant, Node, ancestors, call, contains_node, de
 from pyrox.model.noncentering import noncenter_variable
 from pyrox.model.program import DistExpression, RandomVariable, fit_batch
 from pyrox.model.table import Row
+
+# What every statement takes beside the parameters of its distribution.
+OPTIONS = ("dims", "shape", "observed", "initval", "total_size", "transform", "default_transform", "noncentered")
 
 
 class _Builder:
@@ -55,12 +58,11 @@ class DistributionStatement:
     @property
     def __signature__(self) -> inspect.Signature:
         kind, only = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-        options = ("dims", "shape", "observed", "initval", "total_size", "transform", "noncentered")
         return inspect.Signature(
             [
                 inspect.Parameter("name", kind),
                 *(inspect.Parameter(n, kind, default=None) for n in self.row.order.split()),
-                *(inspect.Parameter(n, only, default=None) for n in options),
+                *(inspect.Parameter(n, only, default=None) for n in OPTIONS),
             ]
         )
 
@@ -74,16 +76,16 @@ class DistributionStatement:
         initval: Any = None,
         total_size: int | None = None,
         transform: Transform | None = None,
+        default_transform: Transform | None = None,
         noncentered: bool = False,
         **named: Any,
     ) -> Any:
         model = enclosing_model()
-        _require_place(model, self.row.name, name)
+        require_place(model, self.row.name, name)
         what = f"{self.row.name} {name!r}"
         given, observed = self._bind(what, params, named), missing.unmask(observed)
         dims, shape = host.as_dims(dims, what), host.as_shape(shape, what)
-        if transform is not None and not isinstance(transform, Transform):
-            raise ModelError(f"{what}: transform is one of px.dist.transforms; met {transform!r}")
+        transform = _join_transforms(transform, default_transform, what)
         sized: tuple[str, ...] = ()
         if self.row.size is not None:
             bound, given = given, self.row.sized(given, _told_shape(model, name, dims, shape, observed))
@@ -140,12 +142,27 @@ def _document(row: Row) -> str:
     return (
         f"State a random variable: {summary[0].lower()}{summary[1:]}.\n\n"
         f"Parameters, in order: {order}; all names: {names}.\n"
-        "Further: ``dims``, ``shape``, ``observed``, ``initval``, ``total_size``, ``transform``, ``noncentered``.\n"
+        "Further: ``dims``, ``shape``, ``observed``, ``initval``, ``total_size``, ``transform``,\n"
+        "``default_transform``, ``noncentered``.\n"
         f"See ``pyrox.dist.{row.make.__name__}`` for the density."
     )
 
 
-def _require_place(model: Model | None, kind: str, name: Any) -> None:
+def _join_transforms(transform: Any, default: Any, what: str) -> Transform | None:
+    """Join what stands in place of a support's own transform with what goes before it."""
+    for option, value in (("transform", transform), ("default_transform", default)):
+        if value is not None and not isinstance(value, Transform):
+            raise ModelError(
+                f"{what}: {option} is one of px.dist.transforms; met {value!r}, "
+                "for which px.distributions.transforms may have a transform"
+            )
+    if transform is None or default is None:
+        return default if transform is None else transform
+    return ComposeTransform([transform, default])
+
+
+def require_place(model: Model | None, kind: str, name: Any) -> None:
+    """Refuse a statement outside of models and programs."""
     if model is None and not primitives.in_program():
         raise ModelError(
             f"px.{kind}({name!r}, ...) stands outside a model: write it inside `with px.Model():`, "
@@ -166,14 +183,15 @@ def _told_shape(model: Model | None, name: str, dims: Any, shape: Any, observed:
     return None if observed is None else tuple(observed.shape if hasattr(observed, "shape") else np.shape(observed))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Take arrays out of other containers."""
     value = value.to_numpy() if hasattr(value, "to_numpy") else value
     return jnp.asarray(value) if isinstance(value, list | tuple) else value
 
 
 def _plain_parameters(row: Row, given: dict) -> dict[str, Any]:
     kept = (*row.static.split(), *row.trees.split())
-    return {n: v if n in kept else _plain(v) for n, v in given.items()}
+    return {n: v if n in kept else plain(v) for n, v in given.items()}
 
 
 def _state_sample(
@@ -183,7 +201,7 @@ def _state_sample(
     d = row.build(given)
     if observed is not None:
         host.require_known_finite(observed, f"observed of {name!r}", "only a Model imputes; handlers.mask leaves out")
-        observed = jnp.asarray(_plain(observed))
+        observed = jnp.asarray(plain(observed))
     told = _tell_shapes(given)
     seen = None if observed is None else observed.shape
     d = d.expand(fit_batch(name, d, shape, seen, None, told))
@@ -286,7 +304,7 @@ def _make_variable(
     fallback = seen_shape if seen_shape is not None else struct.shape
     declared = shape
     if dims is not None:
-        declared = _declared(model, name, dims, fallback)
+        declared = declared_shape(model, name, dims, fallback)
         if shape is not None and shape != declared:
             raise ShapeError(f"{name}: shape={shape} does not agree with dims {dims} of lengths {declared}")
     variable = RandomVariable(name, dist, dims, declared, seen, None, total_size, None)
@@ -304,7 +322,8 @@ def _make_variable(
     return variable
 
 
-def _declared(model: Model, name: str, dims: tuple, fallback: tuple[int, ...]) -> tuple[int, ...]:
+def declared_shape(model: Model, name: str, dims: tuple, fallback: tuple[int, ...]) -> tuple[int, ...]:
+    """Give the lengths of dims; where an axis has none, that of another shape."""
     lengths = model.shape_of_dims(dims, name)
     if None in lengths and len(fallback) != len(lengths):
         raise ShapeError(f"{name}: dims {dims} name {len(dims)} axes, its shape {fallback} has {len(fallback)}")
@@ -360,141 +379,3 @@ def _as_initval(name: str, initval: Any, shape: tuple[int, ...], struct: Any) ->
     if struct.support is not None:
         host.require_support(array, struct.support, what)
     return array
-
-
-def _as_node(value: Any, what: str) -> Node:
-    if isinstance(value, DistExpression):
-        raise ModelError(f"{what} takes values, not a distribution: give it a name, px.Normal('x', ...)")
-    if isinstance(value, Node):
-        return value
-    if contains_node(value):
-        return call(jnp.asarray, value) if not isinstance(value, list | tuple) else call(jnp.stack, list(value))
-    return Constant(host.as_host(value, what))
-
-
-def _state_expression(kind: type, name: str, var: Any, dims: Any) -> Any:
-    label = kind.__name__
-    model = enclosing_model()
-    _require_place(model, label, name)
-    what = f"{label} {name!r}"
-    dims = host.as_dims(dims, what)
-    if model is None:
-        if kind is program.Potential:
-            primitives.factor(name, jnp.asarray(_plain(var)), dims=dims)
-            return var
-        return primitives.deterministic(name, jnp.asarray(_plain(var)), dims=dims)
-    full = model.full_name(name, label, dims)
-    node = kind(full, _as_node(var, what), dims)
-    if dims is not None:
-        declared = _declared(model, what, dims, node.shape)
-        if declared != node.shape:
-            raise ShapeError(f"{what}: its value has shape {node.shape}, but dims {dims} have lengths {declared}")
-    return model.register(node)
-
-
-def Deterministic(name: str, var: Any, dims: Any = None) -> Any:  # noqa: N802 - a statement
-    """Name an expression, so that its values are kept.
-
-    Parameters
-    ----------
-    name
-        Name of the variable.
-    var
-        The expression.
-    dims
-        Names of its axes.
-
-    Returns
-    -------
-    The named variable.
-
-    Examples
-    --------
-    >>> from pyrox.model import Deterministic, Model, Normal
-    >>> with Model():
-    ...     x = Normal("x", shape=3)
-    ...     y = Deterministic("y", x**2)
-    >>> y.shape
-    (3,)
-    """
-    return _state_expression(program.Deterministic, name, var, dims)
-
-
-def Potential(name: str, var: Any, dims: Any = None) -> Any:  # noqa: N802
-    """Add a term to the log-density.
-
-    Parameters
-    ----------
-    name
-        Name of the term.
-    var
-        The term; all its elements are added.
-    dims
-        Names of its axes.
-
-    Returns
-    -------
-    The named term.
-
-    Examples
-    --------
-    >>> from pyrox.model import Model, Normal, Potential
-    >>> with Model():
-    ...     x = Normal("x", shape=3)
-    ...     penalty = Potential("sums_to_zero", -50 * x.sum() ** 2)
-    """
-    return _state_expression(program.Potential, name, var, dims)
-
-
-def Data(name: str, value: Any, dims: Any = None, coords: Mapping[str, Any] | None = None) -> Any:  # noqa: N802
-    """State data that ``set_data`` can replace.
-
-    Parameters
-    ----------
-    name
-        Name of the data.
-    value
-        Numbers: a list, an array, a pandas Series or DataFrame.
-    dims
-        Names of its axes; a dim that the model lacks gets the length of its axis.
-    coords
-        Labels of dims.
-
-    Returns
-    -------
-    A variable of the model; inside a program, an array.
-
-    Examples
-    --------
-    >>> from pyrox.model import Data, Model
-    >>> with Model():
-    ...     x = Data("x", [1.0, 2.0], dims="obs")
-    >>> x.dims, x.shape
-    (('obs',), (2,))
-    """
-    model = enclosing_model()
-    _require_place(model, "Data", name)
-    what = f"Data {name!r}"
-    dims = host.as_dims(dims, what)
-    if model is None:
-        return primitives.data(name, jnp.asarray(_plain(value)), dims=dims)
-    full = model.full_name(name, "Data", dims)
-    array = host.as_host(missing.unmask(value), what)
-    host.require_not_infinite(array, what)
-    if coords:
-        model.add_coords(coords)
-    if dims is not None:
-        _adopt_dims(model, what, dims, array)
-    return model.register(program.Data(full, array, dims))
-
-
-def _adopt_dims(model: Model, what: str, dims: tuple, array: np.ndarray) -> None:
-    if len(dims) != array.ndim:
-        raise ShapeError(f"{what} has {array.ndim} axes (shape {array.shape}), but dims {dims} name {len(dims)}")
-    for dim, n in zip(dims, array.shape, strict=True):
-        if dim is None:
-            continue
-        if dim not in model.dim_lengths:
-            model.add_coord(dim, length=n)
-        if model.dim_lengths[dim] != n:
-            raise ShapeError(f"{what} has length {n} on dim {dim!r}, which has length {model.dim_lengths[dim]}")

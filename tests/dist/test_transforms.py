@@ -21,7 +21,7 @@ def events(case) -> tuple[Transform, jnp.ndarray]:
 def independent_part(y: jnp.ndarray, constraint) -> jnp.ndarray:
     """Give coordinates of an image that vary freely: as many as there are inputs."""
     constraint = getattr(constraint, "base", constraint)
-    if isinstance(constraint, constraints._Simplex):
+    if isinstance(constraint, constraints._Simplex | constraints._SumToOne):
         return y[:-1]
     if isinstance(constraint, constraints._CorrCholesky | constraints._CorrMatrix):
         return y[jnp.tril_indices(y.shape[-1], -1)]
