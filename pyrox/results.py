@@ -32,7 +32,7 @@ def load_arviz() -> Any:
 
 def has_inference_data() -> bool:
     """Tell whether the installed ArviZ has ``InferenceData`` (0.x); later ones use ``xarray.DataTree``."""
-    return version("arviz").startswith("0.")
+    return _version("arviz").startswith("0.")
 
 
 def build(

@@ -129,6 +129,7 @@ class Runner:
         self._change = threading.Condition()
         self._error: BaseException | None = None
         self._paused = False
+        self._working = 0  # threads that have not yet come to their end
         self.interrupted = False
 
     @property
@@ -156,12 +157,12 @@ class Runner:
             Whatever a job raised, after the chunks of the others have ended.
         """
         # Threads of their own context see no model, handler or setting of the caller by accident.
-        threads = [threading.Thread(target=self._work, name="pyrox", daemon=True) for _ in range(self._cores)]
-        for thread in threads:
-            thread.start()
+        self._working = self._cores
+        for _ in range(self._cores):
+            threading.Thread(target=self._work_to_the_end, name="pyrox", daemon=True).start()
         try:
             with self._interrupts:
-                self._watch(threads)
+                self._watch()
         finally:
             # Whatever ends the watch, no job goes on behind the caller's back.
             with self._change:
@@ -172,11 +173,12 @@ class Runner:
             raise self._error
         return not self.interrupted
 
-    def _watch(self, threads: list[threading.Thread]) -> None:
+    def _watch(self) -> None:
         heard = 0  # not the present count: one may have come since the threads began
-        while any(thread.is_alive() for thread in threads) and heard < 3:
+        while self._working and heard < 3:
             with self._change:
-                self._change.wait(timeout=0.05)
+                if self._working:
+                    self._change.wait(timeout=0.05)
             while heard < self._interrupts.count:
                 heard += 1
                 self._interrupt()
@@ -201,6 +203,14 @@ class Runner:
                 return None
             slot = min(waiting, key=lambda slot: slot.job.done)
             return slot, slot.begin(self._goal)
+
+    def _work_to_the_end(self) -> None:
+        try:
+            self._work()
+        finally:
+            with self._change:
+                self._working -= 1
+                self._change.notify_all()
 
     def _work(self) -> None:
         while (task := self._next()) is not None:

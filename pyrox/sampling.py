@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -217,7 +218,8 @@ class SamplingRun:
     def _compile(self) -> ChainProgram:
         self._progress.update(0, lambda: "compiling")
         # Importing ArviZ takes seconds, which the compiler leaves to the interpreter.
-        threading.Thread(target=_import_early, name="pyrox-arviz", daemon=False).start()
+        if "arviz" not in sys.modules:
+            threading.Thread(target=_import_early, name="pyrox-arviz", daemon=False).start()
         settings = self.task.settings
         lanes = settings.chains if jax.default_backend() != "cpu" else None
         program = self.task.target.chain_program(
