@@ -7,4 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 # Helpers hold no doctests, benchmarks are no tests.
-collect_ignore = ["cases.py", "checks.py", "fits.py", "kept_models.py", "models.py", "own_functions.py", "benchmarks"]
+collect_ignore = [
+    "cases.py", "checks.py", "everyday.py", "fits.py", "kept_models.py", "models.py", "own_functions.py", "benchmarks",
+    "programs",
+]  # fmt: skip
