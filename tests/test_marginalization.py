@@ -313,3 +313,31 @@ def test_marginalize_gives_a_model_of_the_same_results():
     assert px.explain_marginalization(written_out(mixture_rows())) is None
     a, b = (px.sample(20, tune=50, random_seed=1, model=m, **QUIET)["posterior"]["z"].values for m in (model, marginal))
     np.testing.assert_array_equal(a, b)
+
+
+def test_occupancy_in_closed_form():
+    """Where nobody is, nothing can be seen: probabilities of zero, with derivatives."""
+    seen = np.array([[0, 0, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]])
+    with px.Model() as model:
+        psi, p, rate = px.Beta("psi", 1, 1), px.Beta("p", 1, 1), px.Exponential("rate", 1.0)
+        z = px.Bernoulli("z", psi, shape=4)
+        px.Bernoulli("y", p * z[:, None], observed=seen)
+        px.Poisson("n", rate * z, observed=[0, 2, 0, 1])
+
+    def by_hand(v):
+        there = seen @ np.ones(3) * jnp.log(v["p"]) + (3 - seen.sum(1)) * jnp.log1p(-v["p"])
+        there = there + jax.scipy.stats.poisson.logpmf(np.array([0, 2, 0, 1]), v["rate"]) + jnp.log(v["psi"])
+        away = jnp.where(seen.any(axis=1), -jnp.inf, jnp.log1p(-v["psi"]))
+        return jnp.logaddexp(there, away).sum()
+
+    density = LogDensity.build(model)
+    q = positions(density, 1)[0]
+
+    def summed(q):
+        return density.site_terms(q, density.data)[density.marginal.name]
+
+    got = jax.value_and_grad(summed)(q)
+    want = jax.value_and_grad(lambda q: by_hand(density.constrain(q, density.data, jax.random.key(0))))(q)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8), got, want)
+    logs = density.marginal.log_probabilities(q, density.data)["z"]
+    np.testing.assert_array_equal(np.isneginf(logs[:, 0]), seen.any(axis=1))

@@ -44,7 +44,7 @@ class Poisson(Distribution):
         return jax.random.poisson(key, self.rate, shape)
 
     def _log_prob(self, value: Array) -> Array:
-        return value * jnp.log(self.rate) - self.rate - log_factorial(value)
+        return times_log(value, self.rate) - self.rate - log_factorial(value)
 
     def _cdf(self, value: Array) -> Array:
         return gammaincc(value + 1.0, self.rate)

@@ -128,7 +128,7 @@ class BernoulliProbs(Distribution):
         return (jax.random.uniform(key, shape) < self.probs).astype(int)
 
     def _log_prob(self, value: Array) -> Array:
-        return jnp.log(jnp.where(value == 1, self.probs, 1 - self.probs))
+        return times_log(1, jnp.where(value == 1, self.probs, 1 - self.probs))
 
     def _cdf(self, value: Array) -> Array:
         return jnp.where(value < 0, 0.0, jnp.where(value < 1, 1 - self.probs, 1.0))
@@ -293,7 +293,7 @@ class CategoricalProbs(Distribution):
         return jax.random.categorical(key, jnp.log(self.probs), axis=-1, shape=shape)
 
     def _log_prob(self, value: Array) -> Array:
-        return jnp.log(pick(self.probs, value))
+        return times_log(1, pick(self.probs, value))
 
     def _cdf(self, value: Array) -> Array:
         below = jnp.arange(self.num_categories) <= jnp.floor(value)[..., None]

@@ -27,15 +27,17 @@ def log_or_minus_inf(x: Array) -> Array:
 
 
 def times_log(count: Array, x: Array) -> Array:
-    r"""Compute :math:`k \log x` with :math:`0 \log 0 = 0`, which never has an undefined slope in x."""
-    counts = count != 0
-    return jnp.where(counts, count * jnp.log(jnp.where(counts, x, 1)), 0)
+    r"""Compute :math:`k \log x` with :math:`0 \log 0 = 0`; where x is 0 its slope counts as zero, not as infinite."""
+    none, zero = count == 0, x == 0
+    logs = count * jnp.log(jnp.where(none | zero, 1, x))
+    return jnp.where(none, 0, jnp.where(zero, jnp.where(count > 0, -jnp.inf, jnp.inf), logs))
 
 
 def times_log1p(count: Array, x: Array) -> Array:
     r"""Compute :math:`k \log(1 + x)` like ``times_log``, with all digits of a small x."""
-    counts = count != 0
-    return jnp.where(counts, count * jnp.log1p(jnp.where(counts, x, 0)), 0)
+    none, zero = count == 0, x == -1
+    logs = count * jnp.log1p(jnp.where(none | zero, 0, x))
+    return jnp.where(none, 0, jnp.where(zero, jnp.where(count > 0, -jnp.inf, jnp.inf), logs))
 
 
 def log_subtract(large: Array, small: Array) -> Array:

@@ -249,13 +249,15 @@ def _gather(step: Step) -> list[Follows]:
 
 def _scan(step: Step) -> list[Follows]:
     """Follow through a loop until nothing changes; slices of what is scanned over are mixed."""
-    consts, carries = step.params["num_consts"], step.params["num_carry"]
-    fixed, state, scanned = (
-        list(step.follows[:consts]), list(step.follows[consts : consts + carries]), step.follows[consts + carries :]
-    )  # fmt: skip
+    body = inner_of(step.params)
+    # What is scanned over, and what is collected, has an axis more outside than inside.
+    fixed_or_state = sum(len(s) == len(v.aval.shape) for s, v in zip(step.shapes, body.jaxpr.invars, strict=True))
+    carries = sum(len(s) == len(v.aval.shape) for s, v in zip(step.outputs, body.jaxpr.outvars, strict=True))
+    consts, scanned = fixed_or_state - carries, step.follows[fixed_or_state:]
+    fixed, state = list(step.follows[:consts]), list(step.follows[consts:fixed_or_state])
     inside = [move(follows, lambda a: a - 1 if a else None) for follows in scanned]
     while True:
-        outs = follow(step.params["jaxpr"], [*fixed, *state, *inside])
+        outs = follow(body, [*fixed, *state, *inside])
         new = [join([a, b]) for a, b in zip(state, outs[:carries], strict=True)]
         if new == state:
             return [*new, *(move(follows, lambda a: a + 1) for follows in outs[carries:])]
@@ -264,7 +266,7 @@ def _scan(step: Step) -> list[Follows]:
 
 def _cond(step: Step) -> list[Follows]:
     which, rest = jumble(step.follows[:1]), step.follows[1:]
-    each = [follow(branch, rest) for branch in step.params["branches"]]
+    each = [follow(_closed(branch), rest) for branch in step.params["branches"]]
     return [join([which, *outs]) for outs in zip(*each, strict=True)]
 
 
@@ -274,7 +276,10 @@ def _call(step: Step) -> list[Follows]:
 
 def inner_of(params: Mapping[str, Any]) -> core.ClosedJaxpr:
     """Give the function that a call calls."""
-    inner = next(params[name] for name in ("jaxpr", "call_jaxpr", "fun_jaxpr") if name in params)
+    return _closed(next(params[name] for name in ("jaxpr", "call_jaxpr", "fun_jaxpr") if name in params))
+
+
+def _closed(inner: Any) -> core.ClosedJaxpr:
     return inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ())
 
 
