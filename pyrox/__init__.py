@@ -6,6 +6,7 @@ Write a model in a ``with px.Model():`` block, call ``px.sample()``, and get Arv
 from pyrox import config as config  # first: it sets the precision
 from pyrox import dist, distributions, errors, handlers, model, primitives, samplers, vi
 from pyrox.cache import set_compilation_cache
+from pyrox.calibration import Calibration, sbc
 from pyrox.compilation import explain_compilation
 from pyrox.config import (
     enable_validation,
@@ -149,6 +150,7 @@ __all__ = [
     "Beta",
     "BetaBinomial",
     "Binomial",
+    "Calibration",
     "Categorical",
     "Cauchy",
     "Censored",
@@ -282,6 +284,7 @@ __all__ = [
     "sample_prior_predictive",
     "samplers",
     "save",
+    "sbc",
     "set_compilation_cache",
     "set_data",
     "set_host_device_count",

@@ -68,7 +68,7 @@ def map_draws(
     found = {name: np.empty((count, *x.shape), x.dtype) for name, x in outputs.items()}
     cores = min(available_cores(), math.ceil(count / size))
     jobs = [_Job(executable, draws, data, found, size, (i, cores)) for i in range(cores)]
-    progress = _Counted(start_progress(count, title, show=show), size, count)
+    progress = Counted(start_progress(count, title, show=show), size, count)
     try:
         complete = Runner(jobs, cores, progress, interrupts=interrupts).run()
     finally:
@@ -125,7 +125,7 @@ def _fill(rows: Any, size: int) -> Any:
     return jnp.asarray(rows) if len(rows) == size else jnp.asarray(rows)[np.minimum(np.arange(size), len(rows) - 1)]
 
 
-class _Counted:
+class Counted:
     """Progress in draws of jobs that count batches."""
 
     def __init__(self, progress: Progress, size: int, count: int) -> None:

@@ -236,6 +236,48 @@ def plot_losses(losses: np.ndarray, ax: Any = None, *, title: str = "") -> Any:
     return ax
 
 
+def plot_curves(
+    x: np.ndarray, curves: Mapping[str, np.ndarray], band: tuple[np.ndarray, np.ndarray], *, bad: Sequence[bool],
+    xlabel: str, ylabel: str,
+) -> np.ndarray:  # fmt: skip
+    """Plot curves, each in a panel of its own, over a band that all have in common.
+
+    Parameters
+    ----------
+    x
+        Where the curves are known.
+    curves
+        The curves by title.
+    band
+        Its lower and its upper edge.
+    bad
+        Which curves leave it.
+    xlabel, ylabel
+        Names of the axes.
+
+    Returns
+    -------
+    The axes, one for each curve.
+    """
+    import matplotlib.pyplot as plt
+
+    columns = min(len(curves), 4)
+    rows = -(-len(curves) // columns)
+    shared = {"sharex": True, "sharey": True, "squeeze": False, "layout": "constrained"}
+    figure, grid = plt.subplots(rows, columns, figsize=(3.0 * columns, 2.4 * rows), **shared)
+    axes = grid.ravel()
+    for ax, (title, curve), is_bad in zip(axes, curves.items(), bad, strict=False):
+        ax.fill_between(x, *band, step="mid", color="0.85", linewidth=0)
+        ax.axhline(0.0, color="0.5", linewidth=0.6)
+        ax.step(x, curve, where="mid", color="tab:red" if is_bad else "tab:blue", linewidth=1.2)
+        ax.set_title(title, fontsize="small")
+    for ax in axes[len(curves) :]:
+        ax.set_axis_off()
+    figure.supxlabel(xlabel, fontsize="small")
+    figure.supylabel(ylabel, fontsize="small")
+    return axes[: len(curves)]
+
+
 def run_attrs(**extra: Any) -> dict[str, Any]:
     """Say what made the results, and when."""
     return {

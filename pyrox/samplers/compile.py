@@ -7,7 +7,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -50,6 +50,8 @@ class ChainProgram:
     lanes
         Number of chains that advance together in one call, along a leading axis of everything; None for one
         chain without such an axis, to be called from as many threads as there are cores.
+    own
+        Numbers of the leaves of data that every lane has its own of, along a leading axis; lanes share the others.
     fused
         Whether to ask for one native kernel; None lets the traced gradient decide, False never asks.
     heartbeat
@@ -73,13 +75,14 @@ class ChainProgram:
         *,
         recipe: Recipe = STANDARD,
         lanes: int | None = None,
+        own: Collection[int] = (),
         fused: bool | None = None,
         heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         self.buffer = int(np.clip(2 ** int(np.log2(_BUFFER_NUMBERS / max(dim, 1))), 16, 1024))
         self.recipe = recipe
         self.dtype = jnp.zeros(()).dtype
-        self.lanes, self._heartbeat = lanes, heartbeat
+        self.lanes, self._own, self._heartbeat = lanes, frozenset(own), heartbeat
         position = jax.ShapeDtypeStruct((dim,), self.dtype)
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), jax.dtypes.canonicalize_dtype(x.dtype)), data)
         traced = jax.make_jaxpr(jax.value_and_grad(log_density))(position, shapes)
@@ -129,10 +132,13 @@ class ChainProgram:
             )
 
         template = jax.tree.map(self._with_lanes, self._template)
-        if self.lanes is not None:
-            advance = jax.vmap(advance, in_axes=(0, None, None))
         n, leaves = jax.ShapeDtypeStruct((), np.int32), jax.tree.leaves(shapes)
-        settings = (native, self.lanes, self.buffer, self.recipe, str(self.dtype), jax.default_backend())
+        if self.lanes is not None:
+            axes = [0 if i in self._own else None for i in range(len(leaves))]
+            advance = jax.vmap(advance, in_axes=(0, axes, None))
+            leaves = [self._with_lanes(x) if i in self._own else x for i, x in enumerate(leaves)]
+        lanes = self.lanes, sorted(self._own)
+        settings = (native, lanes, self.buffer, self.recipe, str(self.dtype), jax.default_backend())
         program, options = (_as_one_kernel(advance), _NATIVE_OPTIONS) if native else (advance, {})
         # A kinetic energy of the user's own is known by its address alone.
         key = _fingerprint(gradient, settings) if self.recipe.kinetic_fn is None else None
