@@ -12,7 +12,7 @@ import pyrox as px
 from pyrox import results
 from pyrox.errors import ShapeError
 from pyrox.model.fingerprint import fingerprint
-from tests.checks import assert_distribution, assert_mean
+from tests.checks import assert_counts, assert_distribution, assert_mean
 from tests.fits import NAMES, QUIET, draw_hierarchy, hierarchy, known_draws, regression
 
 # Closed forms
@@ -108,6 +108,32 @@ def test_random_walks_go_on_from_where_they_were():
     np.testing.assert_array_equal(walk[..., :3], values[..., 2:])
     assert_distribution(np.diff(walk[..., 2:], axis=-1) / 2.0, stats.norm.cdf)
     assert model["walk"].shape == (5,)
+
+
+def test_markov_chains_go_on_from_where_they_were():
+    moves = np.array([[0.8, 0.2], [0.4, 0.6]])
+    with px.Model(coords={"t": range(4)}) as model:
+        state = px.DiscreteMarkovChain("state", P=moves, dims="t")
+        px.Normal("y", 3.0 * state, 0.1, observed=np.zeros(4), dims="t")
+    values = np.random.default_rng(0).integers(0, 2, (2, 3000, 4))
+    idata = known_draws(model, {"state": values})
+    found = px.predict(idata, coords={"t": range(1, 6)}, model=model, **QUIET)["predictions"]
+    state = found["state"].values
+    np.testing.assert_array_equal(state[..., :3], values[..., 1:])
+    for last in (0, 1):
+        ahead = state[values[..., -1] == last][:, 3:]
+        two = np.array([moves[last, i] * moves[i, j] for i in (0, 1) for j in (0, 1)])
+        assert_counts(2 * ahead[:, 0] + ahead[:, 1], np.arange(4), two)
+    assert_mean((found["y"].values - 3.0 * state).reshape(-1, 5), np.zeros(5))
+
+
+def test_markov_chains_do_not_grow_at_their_beginning():
+    with px.Model(coords={"t": [1, 2]}) as model:
+        state = px.DiscreteMarkovChain("state", P=np.full((2, 2), 0.5), dims="t")
+        px.Normal("y", 3.0 * state, 0.1, observed=np.zeros(2), dims="t")
+    idata = known_draws(model, {"state": np.zeros((1, 5, 2), int)})
+    with pytest.raises(px.ModelError, match="draws all elements along that dim together"):
+        px.predict(idata, coords={"t": [0, 1, 2]}, model=model, **QUIET)
 
 
 def test_lengths_that_a_distribution_takes_from_its_dims_follow_them():

@@ -282,7 +282,24 @@ class DiscreteMarkovChain(Distribution):
         batch = shape[:-1]
         key_first, key_moves = jax.random.split(key)
         first = jax.random.categorical(key_first, jnp.broadcast_to(self.log_start, (*batch, self.num_states)))
-        moves = self._moves_first(batch)
+        return self.continue_path(key_moves, first[..., None])
+
+    def continue_path(self, key: Key, beginning: Array) -> Array:
+        """Draw the states after the first ones of a path, given these.
+
+        Parameters
+        ----------
+        key
+            A JAX key.
+        beginning
+            At least one state, ``(..., t)``.
+
+        Returns
+        -------
+        The whole path, ``(..., T)``.
+        """
+        known = beginning.shape[-1]
+        moves = self._moves_first(beginning.shape[:-1])[known - 1 :]
 
         def step(state: Array, now: tuple) -> tuple[Array, Array]:
             key, move = now
@@ -290,8 +307,8 @@ class DiscreteMarkovChain(Distribution):
             state = jax.random.categorical(key, row)
             return state, state
 
-        _, rest = lax.scan(step, first, (jax.random.split(key_moves, self.num_steps - 1), moves))
-        return jnp.moveaxis(jnp.concatenate([first[None], rest]), 0, -1)
+        _, rest = lax.scan(step, beginning[..., -1], (jax.random.split(key, self.num_steps - known), moves))
+        return jnp.concatenate([beginning, jnp.moveaxis(rest, 0, -1)], axis=-1)
 
     def _moves_first(self, batch: Shape) -> Array:
         """Give the log-probabilities of each move, time first, written out for all copies."""

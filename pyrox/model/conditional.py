@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyrox.dist import Distribution, GaussianRandomWalk, MultivariateNormal, RandomWalk
+from pyrox.dist import DiscreteMarkovChain, Distribution, GaussianRandomWalk, MultivariateNormal, RandomWalk
 from pyrox.dist.combinators import Expanded
 from pyrox.errors import ModelError
 from pyrox.typing import Array, Key
@@ -37,7 +38,8 @@ def merge(dist: Distribution, value: Array, known: Known, key: Key) -> Array:
     batch_dim = value.ndim - dist.event_dim
     if any(flags is not None and not flags.all() for flags in known[batch_dim:]):
         # Copies that are not known at all have nothing to be conditioned on.
-        fresh = jnp.where(_mask(known[:batch_dim], value.ndim), _condition(dist, value, fresh, known[-1]), fresh)
+        given = _condition(dist, value, fresh, known[-1], jax.random.fold_in(key, 1))
+        fresh = jnp.where(_mask(known[:batch_dim], value.ndim), given, fresh)
     return jnp.where(_mask(known, value.ndim), value, fresh)
 
 
@@ -50,7 +52,7 @@ def _mask(known: Known, ndim: int) -> np.ndarray:
     return mask
 
 
-def _condition(dist: Distribution, value: Array, fresh: Array, known: np.ndarray) -> Array:
+def _condition(dist: Distribution, value: Array, fresh: Array, known: np.ndarray, key: Key) -> Array:
     """Turn a joint draw of the last axis into one given those elements that are known."""
     whole = _inner(dist)
     if not known.any():
@@ -60,6 +62,8 @@ def _condition(dist: Distribution, value: Array, fresh: Array, known: np.ndarray
     if isinstance(whole, GaussianRandomWalk | RandomWalk) and _is_beginning(known):
         last = int(known.sum()) - 1
         return fresh + (value - fresh)[..., last, None]  # steps do not depend on where the walk has come to
+    if isinstance(whole, DiscreteMarkovChain) and _is_beginning(known):
+        return whole.continue_path(key, value[..., : int(known.sum())])
     raise ModelError(
         f"{type(whole).__name__} draws all elements of its last {dist.event_dim} axes together: new ones cannot be "
         "drawn given those that are known"
@@ -89,5 +93,5 @@ def _is_beginning(known: np.ndarray) -> bool:
 def can_condition(dist: Distribution, known: np.ndarray) -> bool:
     """Tell whether the unknown elements of the last axis can be drawn given the others."""
     whole = _inner(dist)
-    walks = isinstance(whole, GaussianRandomWalk | RandomWalk) and whole.event_dim == 1 and _is_beginning(known)
-    return walks or isinstance(whole, MultivariateNormal)
+    series = isinstance(whole, GaussianRandomWalk | RandomWalk | DiscreteMarkovChain) and whole.event_dim == 1
+    return (series and _is_beginning(known)) or isinstance(whole, MultivariateNormal)
