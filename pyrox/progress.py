@@ -145,14 +145,15 @@ def start_progress(total: int, title: str, *, show: bool = True) -> Progress:
     """
     if not show:
         return NoProgress()
-    if _in_notebook():
+    if in_notebook():
         return NotebookProgress(total, title)
     if sys.stderr.isatty():
         return BarProgress(total, title)
     return LogProgress(total, title)
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
+    """Tell whether output goes to a notebook."""
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None else None
     return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"

@@ -57,21 +57,28 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     assert "2 divergences, step size 0.5" in terminal.getvalue()
 
 
+def run_in_notebook(source):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    ExecutePreprocessor(timeout=120, kernel_name="python3").preprocess(notebook)
+    return notebook
+
+
 def test_a_notebook_keeps_one_line_without_widgets():
-    source = """
+    notebook = run_in_notebook("""
 import time
+from pyrox.messages import tell
 from pyrox.progress import NotebookProgress, start_progress
 
+tell("what was decided")
 bar = start_progress(100, "Sampling")
 assert isinstance(bar, NotebookProgress)
 for done in range(1, 101):
     bar.update(done, lambda: "2 divergences <none>")
     time.sleep(0.002)
 bar.close()
-"""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    ExecutePreprocessor(timeout=120, kernel_name="python3").preprocess(notebook)
-    (output,) = notebook.cells[0].outputs
+""")
+    message, output = notebook.cells[0].outputs
+    assert (message.name, message.text) == ("stdout", "what was decided\n"), "only what went wrong is shown in red"
     assert output.output_type == "display_data"
     assert output.data["text/plain"].startswith("Sampling: 100/100 in ")
     assert output.data["text/plain"].endswith(" s, 2 divergences <none>")
