@@ -2,6 +2,7 @@
 
 import html
 import math
+import sys
 from collections.abc import Iterable, Sequence
 
 _LINE = "1px solid rgba(128, 128, 128, 0.35)"
@@ -86,3 +87,9 @@ def section(title: object, *parts: object, facts: Sequence[str] = ()) -> str:
     beside = faint(" · ".join(facts)) if facts else ""
     head = f'<div style="margin: 0 0 0.4em 0;"><strong>{escape(title)}</strong>&ensp;{beside}</div>'
     return f'<div style="line-height: 1.4;">{head}{"".join(escape(p) for p in parts if p)}</div>'
+
+def in_notebook() -> bool:
+    """Tell whether output goes to a notebook."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"

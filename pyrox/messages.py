@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from pyrox.progress import in_notebook
+from pyrox._html import in_notebook
 
 _logger = logging.getLogger("pyrox")
 

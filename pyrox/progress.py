@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from pyrox._html import escape
+from pyrox._html import escape, in_notebook
 
 # A log gets a line at these shares of the work, not more often than every few seconds, or when it was silent for long.
 _LOG_SHARE = 0.25
@@ -150,10 +150,3 @@ def start_progress(total: int, title: str, *, show: bool = True) -> Progress:
     if sys.stderr.isatty():
         return BarProgress(total, title)
     return LogProgress(total, title)
-
-
-def in_notebook() -> bool:
-    """Tell whether output goes to a notebook."""
-    module = sys.modules.get("IPython")
-    shell = module.get_ipython() if module is not None else None
-    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
