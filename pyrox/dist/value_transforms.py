@@ -11,9 +11,12 @@ import numpy as np
 from pyrox.dist import constraints
 from pyrox.dist.packed import PackTransform
 from pyrox.dist.transforms import (
+    AffineTransform,
     CircularTransform,
     ComposeTransform,
     ExpTransform,
+    IdentityTransform,
+    IndependentTransform,
     IntervalTransform,
     LowerCholeskyTransform,
     OrderedTransform,
@@ -141,3 +144,37 @@ def ZeroSumTransform(zerosum_axes: Any = (-1,)) -> Transform:  # noqa: N802
     if axes != list(range(-len(axes), 0)):
         raise ModelError(f"ZeroSumTransform takes the last axes, [-1] or [-2, -1]; met {list(zerosum_axes)}")
     return _ZeroSum(len(axes))
+
+
+_NAMES = {
+    ExpTransform: "log", SigmoidTransform: "logodds", IntervalTransform: "interval", SoftplusTransform: "log_exp_m1",
+    CircularTransform: "circular", OrderedTransform: "ordered", StickBreakingTransform: "simplex",
+    SumToOneTransform: "sumto1", _ZeroSum: "zerosum",
+}  # fmt: skip
+
+
+def name_of_value(name: str, transform: Transform) -> str:
+    """Name the unconstrained value of a variable: ``tau_log__``, or its own name where nothing is transformed.
+
+    Parameters
+    ----------
+    name
+        Name of the variable.
+    transform
+        Its transform.
+
+    Examples
+    --------
+    >>> name_of_value("tau", log), name_of_value("mu", biject_to(constraints.real))
+    ('tau_log__', 'mu')
+    """
+    while isinstance(transform, IndependentTransform):
+        transform = transform.base
+    if isinstance(transform, IdentityTransform):
+        return name
+    if isinstance(transform, ComposeTransform):
+        kinds = [type(part) for part in transform.parts]
+        if kinds == [ExpTransform, AffineTransform]:
+            return f"{name}_interval__"
+        return f"{name}_{'cholesky-cov-packed' if kinds == [LowerCholeskyTransform, PackTransform] else 'chain'}__"
+    return f"{name}_{_NAMES.get(type(transform), 'unconstrained')}__"

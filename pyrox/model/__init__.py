@@ -95,7 +95,7 @@ from pyrox.model.density import LogDensity
 from pyrox.model.enumeration import EnumerationPlan
 from pyrox.model.evaluate import constrain_fn, log_density, log_likelihood, potential_energy, transform_fn
 from pyrox.model.explain import describe, render
-from pyrox.model.graph import Model, current_model, model_dims, set_data
+from pyrox.model.graph import Model, current_model, model_dims, modelcontext, set_data
 from pyrox.model.initial import (
     find_valid_initial_params,
     init_to_feasible,
@@ -233,6 +233,7 @@ __all__ = [
     "model_dims",
     "model_to_graphviz",
     "model_to_mermaid",
+    "modelcontext",
     "noncenter",
     "observe",
     "potential_energy",

@@ -10,6 +10,7 @@ from pyrox.errors import ModelError, ShapeError
 from pyrox.model import missing
 from pyrox.model import values as host
 from pyrox.model.messenger import active_handlers, handler_depth
+from pyrox.model.methods import Evaluable
 from pyrox.model.nodes import ancestors
 from pyrox.model.plates import PlateRun
 from pyrox.model.program import Data, Deterministic, Potential, RandomVariable, Statement, play
@@ -28,7 +29,7 @@ class Registry:
         self.version = 0
 
 
-class Model(Viewable):
+class Model(Viewable, Evaluable):
     """A Bayesian model: statements inside ``with Model():`` register its variables.
 
     A model is callable: ``model()`` plays it back as a program of primitives, under whatever handlers are active.
@@ -39,6 +40,8 @@ class Model(Viewable):
         Prefix of the names of its variables, ``name::x``.
     coords
         Labels of each dim: ``{"school": ["A", "B"]}``.
+    check_bounds
+        Nothing: samplers stay inside supports, and what is given from outside is checked once.
 
     Examples
     --------
@@ -53,7 +56,9 @@ class Model(Viewable):
     # Fingerprints of the models that this one was derived from.
     origins: frozenset[str] = frozenset()
 
-    def __init__(self, name: str = "", coords: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, name: str = "", coords: Mapping[str, Any] | None = None, check_bounds: bool = True  # noqa: FBT001, FBT002
+    ) -> None:
         enclosing = _MODELS.get()
         self.parent = enclosing[-1][0] if enclosing and enclosing[-1][1] == handler_depth() else None
         prefix = "" if self.parent is None or not self.parent.name else f"{self.parent.name}::"
@@ -70,6 +75,26 @@ class Model(Viewable):
 
     def __exit__(self, *exc: object) -> None:
         _MODELS.set(_MODELS.get()[:-1])
+
+    @staticmethod
+    def get_context(error_if_none: bool = True) -> "Model | None":  # noqa: FBT001, FBT002
+        """Give the innermost model whose ``with`` block is open; without one, raise, or give None."""
+        return current_model() if error_if_none or _MODELS.get() else None
+
+    @property
+    def isroot(self) -> bool:
+        """Whether the model is part of no other."""
+        return self.parent is None
+
+    @property
+    def root(self) -> "Model":
+        """The outermost of nested models."""
+        return self if self.parent is None else self.parent.root
+
+    @property
+    def prefix(self) -> str:
+        """What stands before ``::`` in the names of its variables."""
+        return self.name
 
     def __call__(self) -> dict[str, Any]:
         """Run the model as a program of primitives; return the values by name."""
@@ -128,6 +153,16 @@ class Model(Viewable):
     def observed_RVs(self) -> list[RandomVariable]:  # noqa: N802
         """The random variables with observed values."""
         return [v for v in self._of_kind(RandomVariable) if v.observed is not None]
+
+    @property
+    def basic_RVs(self) -> list[RandomVariable]:  # noqa: N802
+        """All random variables."""
+        return self._of_kind(RandomVariable)
+
+    @property
+    def unobserved_RVs(self) -> list[Statement]:  # noqa: N802
+        """The random variables without observed values, and the named expressions."""
+        return [*self.free_RVs, *self.deterministics]
 
     @property
     def deterministics(self) -> list[Deterministic]:
@@ -308,6 +343,11 @@ def current_model() -> Model:
     return models[-1][0]
 
 
+def modelcontext(model: Model | None) -> Model:
+    """Give a model back; for None, the innermost one whose ``with`` block is open."""
+    return current_model() if model is None else model
+
+
 def set_data(
     new_data: Mapping[str, Any], model: Model | None = None, *, coords: Mapping[str, Any] | None = None
 ) -> None:
@@ -338,7 +378,7 @@ def set_data(
     >>> x.eval().tolist()
     [3.0, 4.0]
     """
-    model = current_model() if model is None else model
+    model = modelcontext(model)
     arrays = {name: _new_value(model, name, value) for name, value in new_data.items()}
     labels = {dim: as_labels(values, dim) for dim, values in (coords or {}).items()}
     model._require_dims(labels, "set_data")
