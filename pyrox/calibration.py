@@ -11,7 +11,7 @@ import numpy as np
 
 from pyrox import _html as html
 from pyrox import results
-from pyrox.errors import ModelError
+from pyrox.errors import ModelError, SamplingError
 from pyrox.forecast import Runnable, seed_of
 from pyrox.mixing import normal_quantile
 from pyrox.runner import Interrupts, available_cores
@@ -99,7 +99,7 @@ def sbc(
         If there is no model, it observes nothing, or it has terms that nothing can be drawn from: potentials, flat
         priors, the weights of a subsample.
     SamplingError
-        If Ctrl-C came before anything was done.
+        If Ctrl-C came before anything was done, or none of the data sets could be fitted.
 
     Examples
     --------
@@ -150,6 +150,12 @@ def sbc(
             target.density, target.data, simulated, names, settings, fold_in(key, 1), interrupts=interrupts, lanes=lanes
         )
         fits.run(show=progressbar)
+    if not len(fits.done):
+        beyond = int(np.sum(fits.outcomes == Outcome.BORDER))
+        raise SamplingError(
+            f"sbc: none of {len(fits.outcomes)} data sets could be fitted: {beyond} truths have no log-density "
+            f"({', '.join(fits.border)}); for the other data sets no start was found that has one"
+        )
     attrs = results.run_attrs(random_seed=seed, tuning_steps=settings.tune, native_kernel=int(fits.native))
     return _label(runnable, simulated, fits, {**attrs, **target.attrs}, draws=draws, level=float(level))
 
@@ -177,6 +183,8 @@ def _label(
     return Calibration(
         ranks=label({name: x[done] for name, x in fits.ranks.items()}),
         truths=label({name: x[done] for name, x in simulated.truths.items() if name in fits.ranks}),
+        varies=fits.varies,
+        border=fits.border,
         data=label({name: x[done] for name, x in simulated.data.items()}),
         fits=label({name: x[done] for name, x in fits.stats.items()}),
         num_draws=draws,
@@ -240,6 +248,10 @@ class Calibration:
         Chance that a calibrated model is called uncalibrated, of all quantities together.
     outcomes
         Number of simulations by what has become of them.
+    varies
+        By variable, the elements whose draws are not always equal to the truth: only those are tested.
+    border
+        Number of truths that have no log-density, by variable.
     """
 
     ranks: Any
@@ -249,6 +261,8 @@ class Calibration:
     num_draws: int
     level: float
     outcomes: Mapping[Outcome, int]
+    varies: Mapping[str, np.ndarray]
+    border: Mapping[str, int]
 
     @property
     def count(self) -> int:
@@ -257,22 +271,22 @@ class Calibration:
 
     @cached_property
     def tests(self) -> Any:
-        """Dataset: the exact p-value of each quantity's ranks being uniform, by themselves."""
+        """Dataset: the exact p-value of uniform ranks for each quantity by itself; NaN of what is always the truth."""
         found = self.ranks.copy()
         for name, x in self.ranks.data_vars.items():
-            found[name] = (x.dims[1:], np.asarray(rank_pvalues(x.values, self.num_draws)))
+            found[name] = (x.dims[1:], np.where(self.varies[name], rank_pvalues(x.values, self.num_draws), np.nan))
         return found.drop_vars(_SIMULATION)
 
     @cached_property
     def quantities(self) -> tuple[Quantity, ...]:
         """What the ranks of each quantity tell, the most telling first."""
-        tested = sum(x.size for x in self.tests.data_vars.values())
+        tested = sum(int(x.sum()) for x in self.varies.values())
         found = []
         for name, x in self.ranks.data_vars.items():
             places = (x.values + 0.5) / (self.num_draws + 1) - 0.5
             shifts = places.mean(axis=0) / np.sqrt(1 / 12 / self.count)
             spreads = ((12 * places**2).mean(axis=0) - 1) / np.sqrt(0.8 / self.count)
-            for index in np.ndindex(x.shape[1:]):
+            for index in map(tuple, np.argwhere(self.varies[name]).tolist()):
                 pvalue = min(1.0, tested * float(self.tests[name].values[index]))
                 label = _element(x, index)
                 found.append(Quantity(label, pvalue, float(shifts[index]), float(spreads[index])))
@@ -322,9 +336,10 @@ class Calibration:
                 "are left out: the prior makes data that the model cannot be evaluated at."
             )
         if self.outcomes[Outcome.BORDER]:
+            of = f" of {', '.join(self.border)}" if self.border else ""
             yield (
-                f"{self.outcomes[Outcome.BORDER]} of {asked} truths round to the border of their support and are left "
-                "out: the prior reaches where numbers have no digits left."
+                f"{self.outcomes[Outcome.BORDER]} of {asked} truths{of} have no log-density and are left out: the "
+                "prior reaches where numbers have no digits left, or where the transform of a variable does not lead."
             )
         slow = int(np.sum(self.fits["ess"].values < EFFECTIVE * self.num_draws))
         if slow > _SHARE * self.count:

@@ -49,7 +49,7 @@ class Outcome(IntEnum):
     WAITING = 0
     FITTED = 1
     NO_START = 2  # no start with a finite log-density was found
-    BORDER = 3  # the truth rounds to the border of its support, where it has no log-density
+    BORDER = 3  # the truth has no log-density: it rounds to the border of its support, or no transform reaches it
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,12 @@ class Fits:
     ----------
     ranks
         How many draws are less than the truth, by name, shape ``(simulation, *shape)``; ties are broken at random.
+    varies
+        Whether an element is not the same in all draws of a posterior and in its truth, by name, shape ``shape``.
     outcomes
         What has become of each simulation, an ``Outcome``.
+    border
+        Number of truths that no finite position belongs to, by name of the variable.
     joint
         Name under which the joint log-density is ranked.
     stats
@@ -168,7 +172,8 @@ class Fits:
         count = len(simulations)
         shapes = {name: simulations.truths[name].shape for name in self._names}
         self.ranks = {name: np.zeros(shape, np.int32) for name, shape in {**shapes, self.joint: (count,)}.items()}
-        self.outcomes = np.full(count, Outcome.WAITING)
+        self.varies = {name: np.zeros(x.shape[1:], bool) for name, x in self.ranks.items()}
+        self.outcomes, self.border = np.full(count, Outcome.WAITING), {}
         self.stats = {"ess": np.full(count, np.nan), "rhat": np.full(count, np.nan)}
         self.stats |= {"draws": np.zeros(count, int), "divergences": np.zeros(count, int)}
         self.native = False
@@ -188,6 +193,7 @@ class Fits:
         """
         count = len(self._simulations)
         self._truths = {**self._simulations.truths, self.joint: self._joint_densities()}
+        self._usual = {name: np.median(np.abs(np.asarray(x, float)), axis=0) for name, x in self._truths.items()}
         self._program = self._compile()
         self.native = self._program.native
         self._target.compile_map("constrain", self._base)
@@ -214,12 +220,16 @@ class Fits:
 
         def single(draw: tuple[dict, dict], data: Tree) -> dict[str, Any]:
             data = self._with(draw[1], data)
-            return {self.joint: self._density(self._density.unconstrain(draw[0], data), data)}
+            position = self._density.unconstrain(draw[0], data)
+            return {"position": position, "joint": self._density(position, data)}
 
         pairs = free, self._simulations.data
         found = map_draws(single, pairs, self._base, title="Calibrating", interrupts=self._interrupts)
         self._interrupts.raise_if_any()
-        return found[self.joint]
+        for name, site in self._density.free.items():
+            beyond = ~np.isfinite(found["position"][:, site.start : site.stop]).all(axis=1)
+            self.border |= {name: int(beyond.sum())} if beyond.any() else {}
+        return found["joint"]
 
     def _compile(self) -> ChainProgram:
         marked = self._with(self._simulations.data, jax.tree.map(lambda _: None, self._base))
@@ -310,10 +320,11 @@ class Fits:
         return {name: found[name][0] for name in self._names}
 
     def _rank(self, i: int, lane: int, draws: "_Draws") -> None:
-        ess, rhat = draws.quality(lane)
+        ess, rhat = draws.quality[lane]
         rng = np.random.default_rng([*np.asarray(jax.random.key_data(self._key)).tolist(), i])
         for name, values in draws.thinned(lane).items():
-            self.ranks[name][i] = rank_among(self._truths[name][i], values, rng)
+            self.ranks[name][i], same = rank_among(self._truths[name][i], values, self._usual[name], rng)
+            self.varies[name] |= ~same
         told = {"ess": ess, "rhat": rhat, "draws": draws.count, "divergences": draws.divergences[lane]}
         for name, value in told.items():
             self.stats[name][i] = value
@@ -345,6 +356,7 @@ class _Draws:
         self._turn, self._joint, self._lanes, self._ranked, self.count = values, joint, lanes, ranked, 0
         self._values: list[dict[str, np.ndarray]] = [{} for _ in lanes]
         self.divergences = np.zeros(len(lanes), int)
+        self.quality: list[tuple[float, float]] = []  # least effective sample size and largest R-hat of each lane
 
     def add(self, positions: np.ndarray, stats: np.ndarray) -> None:
         """Take more draws ``(lane, draw, ...)``."""
@@ -354,10 +366,11 @@ class _Draws:
             new, known = {**self._turn(positions[k], int(i), self.count), self._joint: told["lp"][k]}, self._values[k]
             self._values[k] = {n: np.concatenate([known[n], x]) if known else x for n, x in new.items()}
         self.count += positions.shape[1]
+        self.quality = [self._judge(values) for values in self._values]
 
-    def quality(self, lane: int) -> tuple[float, float]:
-        """Give the least effective sample size of all quantities, and the largest R-hat."""
-        found = [rank_rhat_and_ess(x[None]) for x in self._values[lane].values() if x.size]
+    @staticmethod
+    def _judge(values: Mapping[str, np.ndarray]) -> tuple[float, float]:
+        found = [rank_rhat_and_ess(x[None]) for x in values.values() if x.size]
         rhats, sizes = (np.concatenate([np.ravel(pair[which]) for pair in found]) for which in (0, 1))
         return float(np.min(sizes)), float(np.max(rhats[np.isfinite(rhats)], initial=1.0))
 
@@ -365,7 +378,7 @@ class _Draws:
         """Give the number of draws that there should be more, as far as can be told, for enough effective ones."""
         if not self.count:
             return _ROUND * self._ranked
-        least = min(self.quality(k)[0] for k in range(len(self._lanes)))
+        least = min(size for size, _ in self.quality)
         enough = EFFECTIVE * self._ranked
         if not least < enough:
             return 0
@@ -397,10 +410,20 @@ class _Job:
                 self._fit(np.arange(begin, min(begin + self._size, self._count)))
 
 
-def rank_among(truth: np.ndarray, draws: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Count the draws ``(draw, *shape)`` that are less than a truth; of those equal to it, a number at random."""
+def rank_among(
+    truth: np.ndarray, draws: np.ndarray, usual: Any, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count the draws ``(draw, *shape)`` that are less than a truth; of those equal to it, a number at random.
+
+    Numbers are equal if they differ by rounding: of themselves, or of a number as large as the quantity is usually.
+
+    Returns
+    -------
+    The counts; whether all draws are equal to the truth.
+    """
     truth, draws = np.asarray(truth, float), np.asarray(draws, float)
-    near = _TIE * np.finfo(jnp.zeros(()).dtype).eps * np.maximum(np.abs(truth), np.abs(draws))
+    near = _TIE * np.finfo(jnp.zeros(()).dtype).eps * np.maximum(np.maximum(np.abs(truth), np.abs(draws)), usual)
     with np.errstate(invalid="ignore"):  # equal infinities
         tied = (np.abs(draws - truth) <= near) | (draws == truth)
-    return np.sum((draws < truth) & ~tied, axis=0) + rng.integers(0, tied.sum(axis=0), endpoint=True)
+    less = np.sum((draws < truth) & ~tied, axis=0)
+    return less + rng.integers(0, tied.sum(axis=0), endpoint=True), tied.all(axis=0)
