@@ -88,6 +88,7 @@ def section(title: object, *parts: object, facts: Sequence[str] = ()) -> str:
     head = f'<div style="margin: 0 0 0.4em 0;"><strong>{escape(title)}</strong>&ensp;{beside}</div>'
     return f'<div style="line-height: 1.4;">{head}{"".join(escape(p) for p in parts if p)}</div>'
 
+
 def in_notebook() -> bool:
     """Tell whether output goes to a notebook."""
     module = sys.modules.get("IPython")

@@ -214,10 +214,11 @@ def describe(jobs: list[ChainJob]) -> str:
     chains = [chain for chain in progress_of(jobs) if not np.isnan(chain.step_size)]
     if not chains:
         return "starting"
-    phase = "warm-up" if any(chain.warming for chain in chains) else "draws"
+    phase = "warm-up, " if any(chain.warming for chain in chains) else ""
     divergences = sum(chain.divergences for chain in chains)
+    counted = f"{divergences} divergence{'' if divergences == 1 else 's'}"
     step_size, effort = np.mean([c.step_size for c in chains]), np.mean([c.n_steps for c in chains])
-    return f"{phase}, {divergences} divergences, step size {step_size:.2g}, {effort:.3g} gradients/draw"
+    return f"{phase}{counted}, step size {step_size:.2g}, {effort:.3g} gradients/draw"
 
 
 @contextlib.contextmanager
