@@ -12,6 +12,7 @@ import numpy as np
 from pyrox.errors import ModelError
 from pyrox.model import LogDensity, Model, current_model, model_dims
 from pyrox.model.fingerprint import fingerprint, fingerprints
+from pyrox.model.minibatch import batches_of
 from pyrox.samplers.compile import ChainProgram, compile_function
 from pyrox.samplers.positions import PositionMap
 from pyrox.typing import Tree
@@ -63,6 +64,11 @@ class Target:
     def attrs(self) -> dict[str, str]:
         """What results keep to tell their model by: hashes of the whole and of each variable; none of a function."""
         return {} if self._model is None else model_attrs(self._model)
+
+    @property
+    def batches(self) -> dict[str, int]:
+        """Sizes of minibatches, by the name of the datum that holds the numbers of their rows."""
+        return {} if self._model is None else batches_of(self._model)
 
     def known_values(self, data: Tree) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Give the observed values, and the named data."""

@@ -183,7 +183,7 @@ def fit(
         key, key_rest = jax.random.split(as_key(random_seed))
         optim = optimizers.as_optimizer(optimizers.Adam(_STEP_SIZE) if obj_optimizer is None else obj_optimizer)
         ask = _Ask(int(n), key, start, optim, obj_n_mc, early_stopping, num_paths)
-        density = Density(target.density, data)
+        density = Density(target.density, data, target.batches)
         run = {"laplace": _fit_laplace, "pathfinder": _fit_pathfinder}.get(method, _fit_family)
         found = run(density, ask, method, _Show(show=progressbar), interrupts)
     seconds = time.perf_counter() - began
@@ -217,8 +217,9 @@ def _descend(
 
 def _fit_family(density: Density, ask: _Ask, method: str, show: _Show, interrupts: Interrupts) -> _Fit:
     quiet = _Show(show=False)
-    paths = _descend(density, density.negative, ask, 1, _DESCENT_STEPS, quiet, interrupts)
-    found = best_normals(density, paths, jax.random.fold_in(ask.key, 1))
+    some = density.thinned(jax.random.fold_in(ask.key, 3))
+    paths = _descend(some, some.negative, ask, 1, _DESCENT_STEPS, quiet, interrupts)
+    found = best_normals(some, paths, jax.random.fold_in(ask.key, 1))
     best = found[0] if found else None
     place = place_of(best, paths[0].trajectory()[0][0], method)
     fitted = FlatFit(density, family_of(best, method), place, ask.optim, ask.num_particles)

@@ -105,6 +105,7 @@ from pyrox.model.initial import (
     init_to_value,
 )
 from pyrox.model.interventions import change_value_transforms, do, noncenter, observe, prune, unobserve
+from pyrox.model.minibatch import Minibatch
 from pyrox.model.nodes import Node, lift
 from pyrox.model.predictive import Predictive
 from pyrox.model.program import RandomVariable
@@ -172,6 +173,7 @@ __all__ = [
     "LogitNormal",
     "LowRankMultivariateNormal",
     "MatrixNormal",
+    "Minibatch",
     "Mixture",
     "Model",
     "Moyal",

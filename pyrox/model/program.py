@@ -230,6 +230,8 @@ class Potential(Deterministic):
 class RandomVariable(Statement):
     """A variable with a distribution, free or observed."""
 
+    batch: Any = None  # which rows are looked at, where it is observed in batches
+
     def __init__(
         self,
         name: str,
@@ -268,15 +270,18 @@ class RandomVariable(Statement):
         told = {"initval": self.initval, "transform": self.transform, "noncentered": self.noncentered or None}
         infer = {"exact": True} | {key: value for key, value in told.items() if value is not None}
         state = lambda: primitives.sample(self.name, dist, obs=observed, infer=infer, dims=self.dims)  # noqa: E731
-        if self.total_size is None or observed is None:
+        rows = self.total_size if self.batch is None or self.total_size is not None else self.batch.struct.shape[0]
+        if rows is None or observed is None or rows == observed.shape[0]:
             return state()
-        with scale_handler(scale_factor=self.total_size / observed.shape[0]):
+        with scale_handler(scale_factor=rows / observed.shape[0]):
             return state()
 
     def _batch(self, run: Run, dist: Distribution, observed: Any) -> Shape:
         natural = tuple(dist.batch_shape) + tuple(dist.event_shape)
         seen = None if observed is None else jnp.shape(observed)
         declared = run.shape(self.dims, self.declared, seen if seen is not None else natural)
+        if self.batch is not None and seen is not None:
+            declared = None  # what was declared is the shape of all rows
         expected = None if seen is None else self._follow(natural, seen)
         return fit_batch(self.name, dist, declared, expected, self.dims, self.parameters())
 

@@ -7,6 +7,7 @@ from typing import Any
 from pyrox.errors import ModelError
 from pyrox.model.fingerprint import fingerprint
 from pyrox.model.graph import Model, Registry
+from pyrox.model.minibatch import BatchIndex, find_batch
 from pyrox.model.missing import Gaps, PatternPart, follow
 from pyrox.model.nodes import Constant, Node
 from pyrox.model.program import Data, DistExpression, RandomVariable, Statement
@@ -96,7 +97,7 @@ def _copy_node(node: Node, inputs: tuple[Node, ...], known: set[Node]) -> Node:
     if isinstance(node, Statement) and node not in known:
         raise ModelError(f"the model depends on {node.name!r}, which belongs to another one: rewrite the whole model")
     sized = isinstance(node, DistExpression) and getattr(node.fn, "sized", ())
-    follows_data = isinstance(node, Statement | PatternPart | Gaps) or sized
+    follows_data = isinstance(node, Statement | PatternPart | Gaps | BatchIndex) or sized
     if isinstance(node, Constant) and not follows_data:
         return node
     if not follows_data and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
@@ -106,6 +107,7 @@ def _copy_node(node: Node, inputs: tuple[Node, ...], known: set[Node]) -> Node:
         twin.fn = copy(node.fn)  # it holds the length of a series, which follows the dims of its own model
     if isinstance(node, RandomVariable):
         twin.dist, twin.observed = inputs[0], inputs[1] if len(inputs) > 1 else None
+        twin.batch = None if twin.observed is None else find_batch(twin.observed)
     twin.inputs = inputs
     twin.infer()
     return twin

@@ -30,6 +30,7 @@ _KINDS = {
     "expression": "pyrox.model.nodes:Expression",
     "output": "pyrox.model.nodes:_Pick",
     "distribution": "pyrox.model.program:DistExpression",
+    "batch": "pyrox.model.minibatch:BatchIndex",
     "data": "pyrox.model.program:Data",
     "deterministic": "pyrox.model.program:Deterministic",
     "potential": "pyrox.model.program:Potential",

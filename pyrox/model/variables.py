@@ -14,6 +14,7 @@ from pyrox.errors import ModelError, NodeError, ShapeError
 from pyrox.model import missing, primitives, program
 from pyrox.model import values as host
 from pyrox.model.graph import Model, enclosing_model
+from pyrox.model.minibatch import name_batches
 from pyrox.model.nodes import Constant, Node, ancestors, call, contains_node, describe, evaluate_alone
 from pyrox.model.noncentering import noncenter_variable
 from pyrox.model.program import DistExpression, RandomVariable, fit_batch
@@ -316,7 +317,11 @@ def _make_variable(
             + (f"dims {dims} give {full}" if dims is not None else f"its shape is {full}")
         )
     variable.struct = jax.ShapeDtypeStruct(full, struct.dtype)
+    if seen is not None:
+        name_batches(variable, model.named_vars.values())
     variable.initval = None if initval is None else _as_initval(name, initval, full, struct)
+    if isinstance(total_size, list | tuple) and total_size and all(n in (None, ...) for n in total_size[1:]):
+        variable.total_size = total_size = total_size[0]
     if total_size is not None and not (isinstance(total_size, int | np.integer) and total_size > 0 and full):
         raise ModelError(f"{name}: total_size is the number of rows of all data; met {total_size!r}")
     return variable

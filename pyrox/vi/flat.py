@@ -1,6 +1,6 @@
 """Approximate one log-density over R^d: starts, paths, and members of a family fitted in coordinates that suit it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ from pyrox.vi.svi import constrain
 
 _MAX_STARTS = 100
 _BATCH = 64
+# So many numbers of data are looked at side by side, and so many rows where a few will do for a start.
+_NUMBERS, _ROWS = 2**26, 10_000
 # Factors of the step size: each holds until the loss no longer falls.
 RATES = (1.0, 0.1, 0.01)
 
@@ -48,12 +50,32 @@ class Density:
         The model's.
     data
         The data.
+    batches
+        Sizes of minibatches, by the name of the datum that holds the numbers of their rows.
     """
 
-    def __init__(self, density: LogDensity, data: Tree) -> None:
-        self.density, self.data = density, data
+    def __init__(self, density: LogDensity, data: Tree, batches: Mapping[str, int] | None = None) -> None:
+        self.density, self.data, self.batches = density, data, batches or {}
         self.dim = density.dim
         self._many: Any = None
+        largest = max((x.size for x in jax.tree.leaves(data)), default=1)
+        self._batch = int(np.clip(_NUMBERS // max(largest, 1), 1, _BATCH))
+
+    def batch(self, key: Key, data: Tree) -> Tree:
+        """Draw the rows of minibatches."""
+        sites = dict(data["sites"])
+        for i, (name, size) in enumerate(self.batches.items()):
+            rows = sites[name].shape[0]
+            sites[name] = jax.random.randint(jax.random.fold_in(key, i), (size,), 0, rows, sites[name].dtype)
+        return {**data, "sites": sites}
+
+    def thinned(self, key: Key) -> "Density":
+        """Give a density that looks at some rows at most, where it may be looked at in batches."""
+        sites = self.data["sites"]
+        rows = {name: max(size, min(_ROWS, sites[name].shape[0])) for name, size in self.batches.items()}
+        if all(n == sites[name].shape[0] for name, n in rows.items()):
+            return self
+        return Density(self.density, Density(self.density, self.data, rows).batch(key, self.data))
 
     def negative(self, position: Array, data: Tree) -> Array:
         """Give the negative log-density."""
@@ -63,12 +85,12 @@ class Density:
         """Evaluate the log-density at positions of shape ``(draw, dim)``, in batches of one shape."""
         if self._many is None:
             shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), self.data)
-            rows = jax.ShapeDtypeStruct((_BATCH, self.dim), jnp.zeros(()).dtype)
+            rows = jax.ShapeDtypeStruct((self._batch, self.dim), jnp.zeros(()).dtype)
             self._many = compile_function(jax.vmap(self.density, in_axes=(0, None)), rows, shapes)
         out = []
-        for begin in range(0, len(positions), _BATCH):
-            piece = positions[begin : begin + _BATCH]
-            filled = np.concatenate([piece, np.repeat(piece[-1:], _BATCH - len(piece), axis=0)])
+        for begin in range(0, len(positions), self._batch):
+            piece = positions[begin : begin + self._batch]
+            filled = np.concatenate([piece, np.repeat(piece[-1:], self._batch - len(piece), axis=0)])
             filled = np.asarray(filled, jnp.zeros(()).dtype)
             out.append(np.asarray(self._many(filled, self.data))[: len(piece)])
         return np.concatenate(out)
@@ -213,6 +235,9 @@ class FlatFit:
         def loss(params: Tree, key: Key, arguments: Tree) -> Array:
             transforms, place, log_det, data = arguments
             values = constrain(transforms, params)
+            if self._density.batches:
+                key, key_batch = jax.random.split(key)
+                data = self._density.batch(key_batch, data)
             if self._num_particles == 1:
                 return one(key, values, place, log_det, data)
             keys = jax.random.split(key, self._num_particles)
