@@ -178,7 +178,7 @@ def _judge_divergences(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[F
     limit = -normal_quantile(LEVEL / 2 / max(tests, 1))
     named = [entry for entry in _worst({n: np.abs(z) for n, z in scores.items()}) if entry[0] > limit][:_NAMED]
     if not named:
-        remedy = "No variable's values set them apart from the other draws: smaller steps may do, a `target_accept` nearer to 1."
+        remedy = "Nothing sets them apart from the other draws: smaller steps may do, a `target_accept` nearer to 1."
         return [Finding("divergences", message, remedy, chains)]
     variables = tuple(draws.label(n, i[:-1]) for _, n, i in named)
     places = [_PLACES[i[-1], bool(scores[n][i] > 0)] for _, n, i in named]
