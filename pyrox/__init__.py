@@ -140,6 +140,18 @@ from pyrox.pointwise import compute_deterministics, compute_log_likelihood, comp
 from pyrox.prediction import explain_prediction, predict, sample_posterior_predictive, sample_prior_predictive
 from pyrox.storage import load, save
 from pyrox.variational import find_MAP, fit
+from pyrox.vi import callbacks
+from pyrox.vi.updates import (
+    adadelta,
+    adagrad,
+    adagrad_window,
+    adam,
+    adamax,
+    momentum,
+    nesterov_momentum,
+    rmsprop,
+    sgd,
+)
 
 __all__ = [
     "AR",
@@ -244,6 +256,12 @@ __all__ = [
     "ZeroInflatedNegativeBinomial",
     "ZeroInflatedPoisson",
     "ZeroSumNormal",
+    "adadelta",
+    "adagrad",
+    "adagrad_window",
+    "adam",
+    "adamax",
+    "callbacks",
     "change_value_transforms",
     "compute_deterministics",
     "compute_log_likelihood",
@@ -275,6 +293,8 @@ __all__ = [
     "model_to_graphviz",
     "model_to_mermaid",
     "modelcontext",
+    "momentum",
+    "nesterov_momentum",
     "noncenter",
     "observe",
     "predict",
@@ -283,6 +303,7 @@ __all__ = [
     "recover_marginals",
     "render",
     "resume",
+    "rmsprop",
     "sample",
     "sample_posterior_predictive",
     "sample_prior_predictive",
@@ -294,6 +315,7 @@ __all__ = [
     "set_host_device_count",
     "set_platform",
     "set_precision",
+    "sgd",
     "to_graphviz",
     "to_mermaid",
     "unobserve",

@@ -46,6 +46,11 @@ class Approximation:
         """The losses, under PyMC's name."""
         return self.losses
 
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters of the family by name, in the coordinates that it was fitted in; none of other methods."""
+        return {name: np.asarray(x) for name, x in getattr(self._source, "params", {}).items()}
+
     @cached_property
     def khat(self) -> float:
         """Shape of the tail of the importance ratios; below 0.7 the approximation is of use, below 0.5 it is good."""

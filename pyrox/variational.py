@@ -3,6 +3,8 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -64,8 +66,10 @@ class _Weighed:
 class _Drawn:
     """A distribution that can be drawn from, with log-densities."""
 
-    def __init__(self, density: Density, draw: Callable[[Key, int], tuple[np.ndarray, np.ndarray]]) -> None:
-        self._density, self._draw = density, draw
+    def __init__(
+        self, density: Density, draw: Callable[[Key, int], tuple[np.ndarray, np.ndarray]], params: dict | None = None
+    ) -> None:
+        self._density, self._draw, self.params = density, draw, params or {}
 
     def positions(self, key: Key, count: int) -> np.ndarray:
         return self._draw(key, count)[0]
@@ -93,6 +97,8 @@ class _Ask(NamedTuple):
     num_particles: int
     early_stopping: bool
     num_paths: int
+    callbacks: Sequence[Callable] = ()
+    describe: Callable[..., Approximation] | None = None  # what callbacks see
 
 
 def fit(
@@ -104,6 +110,7 @@ def fit(
     *,
     progressbar: bool = True,
     early_stopping: bool = True,
+    callbacks: Sequence[Callable] | None = None,
     obj_optimizer: Any = None,
     obj_n_mc: int = 1,
     num_paths: int = _NUM_PATHS,
@@ -136,8 +143,12 @@ def fit(
         Whether to show progress.
     early_stopping
         Whether to take smaller steps when the loss no longer falls, and in the end to stop, by a test at the 5 % level.
+    callbacks
+        Functions of the approximation so far, the losses and the number of steps, called at the end of every block of
+        50 to 500 steps; one that raises StopIteration ends the fit. See ``px.callbacks``.
     obj_optimizer
-        An optimizer of ``pyrox.vi.optim``, or an optax transformation; Adam by default.
+        An optimizer (``px.adam(learning_rate=0.01)``, one of ``pyrox.vi.optim``), or an optax transformation; Adam by
+        default.
     obj_n_mc
         Number of draws of each estimate of the bound.
     num_paths
@@ -182,7 +193,8 @@ def fit(
         data = target.data
         key, key_rest = jax.random.split(as_key(random_seed))
         optim = optimizers.as_optimizer(optimizers.Adam(_STEP_SIZE) if obj_optimizer is None else obj_optimizer)
-        ask = _Ask(int(n), key, start, optim, obj_n_mc, early_stopping, num_paths)
+        describe = partial(Approximation, target, data, method, key=key_rest, seconds=0.0)
+        ask = _Ask(int(n), key, start, optim, obj_n_mc, early_stopping, num_paths, tuple(callbacks or ()), describe)
         density = Density(target.density, data, target.batches)
         run = {"laplace": _fit_laplace, "pathfinder": _fit_pathfinder}.get(method, _fit_family)
         found = run(density, ask, method, _Show(show=progressbar), interrupts)
@@ -223,7 +235,8 @@ def _fit_family(density: Density, ask: _Ask, method: str, show: _Show, interrupt
     best = found[0] if found else None
     place = place_of(best, paths[0].trajectory()[0][0], method)
     fitted = FlatFit(density, family_of(best, method), place, ask.optim, ask.num_particles)
-    job = fitted.job(jax.random.fold_in(ask.key, 2), ask.n, RATES if ask.early_stopping else ())
+    watch = (lambda job: _call_back(ask, density, fitted, job)) if ask.callbacks else None
+    job = fitted.job(jax.random.fold_in(ask.key, 2), ask.n, RATES if ask.early_stopping else (), watch)
     progress = show.start(ask.n, f"Fitting {method}")
     try:
         complete = Runner([job], 1, progress, job.describe, interrupts).run()
@@ -231,7 +244,21 @@ def _fit_family(density: Density, ask: _Ask, method: str, show: _Show, interrupt
         progress.close()
     _report(job, density, fitted, complete=complete)
     fitted.keep(job)
-    return _Fit(_Drawn(density, fitted.draw), job.losses[: job.steps], job.converged)
+    return _Fit(_Drawn(density, fitted.draw, fitted.params), job.losses[: job.steps], job.converged or job.stopped)
+
+
+def _call_back(ask: _Ask, density: Density, fitted: FlatFit, job: FitJob) -> bool:
+    """Call the callbacks with the approximation so far; tell whether one of them ends the fit."""
+    now = copy(fitted)
+    now.params = fitted.params_at(job.position)
+    losses = job.losses[: job.steps]
+    approximation = ask.describe(_Drawn(density, now.draw, now.params), losses, converged=job.converged)
+    try:
+        for callback in ask.callbacks:
+            callback(approximation, losses, job.steps)
+    except StopIteration:
+        return True
+    return False
 
 
 def _report(job: FitJob, density: Density, fitted: FlatFit, *, complete: bool) -> None:

@@ -245,14 +245,16 @@ class FlatFit:
 
         return loss
 
-    def job(self, key: Key, num_steps: int, rates: tuple[float, ...]) -> FitJob:
+    def job(
+        self, key: Key, num_steps: int, rates: tuple[float, ...], watch: Callable[[FitJob], bool] | None = None
+    ) -> FitJob:
         """Make the job for the runner."""
         key_params, key_run = jax.random.split(key)
         params = self._first(key_params)
         data = (self.transforms, self.place, self.place.log_det(), self._density.data)
         loop = UpdateLoop(self._loss(), self._optim, block_length(num_steps), averaged=True, rated=True)
         start = Position(self._optim.init(params), jax.random.key_data(key_run))
-        return FitJob(loop, start, data, num_steps, rates=rates)
+        return FitJob(loop, start, data, num_steps, rates=rates, watch=watch)
 
     def _first(self, key: Key) -> dict[str, Any]:
         params, self.transforms = find_family_params(key, self._program)

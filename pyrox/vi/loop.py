@@ -213,6 +213,8 @@ class FitJob:
     rates
         Factors of the step size: the next one holds when the loss no longer falls, and after the last one the run
         ends. Empty, the run makes all its steps.
+    watch
+        Called with the job at the end of every block; True ends the run.
     """
 
     def __init__(
@@ -224,7 +226,9 @@ class FitJob:
         *,
         feed: Feed | None = None,
         rates: tuple[float, ...] = (1.0,),
+        watch: Callable[["FitJob"], bool] | None = None,
     ) -> None:
+        self._watch, self.stopped = watch, False
         self._loop, self.position, self._data, self._feed, self._rates = loop, position, data, feed, rates
         self.done, self.total, self.max_chunk = 0, num_steps, loop.block
         self.steps, self.skipped, self.first_skipped = 0, 0, -1
@@ -237,7 +241,7 @@ class FitJob:
 
     @property
     def _finished(self) -> bool:
-        return self.converged or self.exhausted or self.failure is not None
+        return self.converged or self.exhausted or self.stopped or self.failure is not None
 
     def advance(self, n: int) -> None:
         """Go on by ``n`` steps, or to the end if that comes first."""
@@ -247,6 +251,7 @@ class FitJob:
             self._go(min(goal, boundary) - self.steps)
             if not self._finished and self.steps in (boundary, self.total):
                 self._judge()
+                self.stopped = self._watch is not None and self._watch(self)
         self.done = self.total if self._finished else self.steps
 
     def _go(self, n: int) -> None:
