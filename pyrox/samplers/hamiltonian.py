@@ -90,7 +90,8 @@ class HMC:
     potential_fn
         Instead of a model: the potential energy, a function of any tree of arrays.
     kinetic_fn
-        Kinetic energy, a function of the inverse mass matrix and a momentum; None takes the Euclidean one.
+        Kinetic energy, a function of the inverse mass matrix and a momentum; None takes the Euclidean one. Momenta are
+        drawn as that one needs it: draws follow the posterior if it differs from the Euclidean one by a constant only.
     step_size
         Step of the integrator, or where the search for the first one begins.
     adapt_step_size

@@ -1,4 +1,4 @@
-"""NUTS leaves its target alone: chains that begin in it stay in it, whatever step size and metric.
+"""Kernels leave their target alone: chains that begin in it stay in it, whatever step size and metric.
 
 That needs no convergence, and sees most mistakes of detailed balance: weights, U-turn tests, directions, divergences.
 """
@@ -11,8 +11,11 @@ from scipy import stats
 
 from pyrox import dist
 from pyrox.samplers import kernel
-from pyrox.samplers.metrics import DiagonalMetric
+from pyrox.samplers.compile import ChainProgram
+from pyrox.samplers.hmc import HMCKernel
+from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric, LowRankMetric
 from pyrox.samplers.nuts import NUTSKernel
+from pyrox.samplers.recipe import Recipe
 
 # Chance that this module raises one false alarm, whatever its number of comparisons.
 LEVEL = 1e-4
@@ -63,6 +66,95 @@ def test_the_target_is_left_alone(name, setting):
     for combine in (lambda x: x, lambda x: x * np.roll(x, 1, axis=1)):
         for a, b in zip(combine(np.asarray(ends)).T, combine(fresh).T, strict=True):
             assert stats.ks_2samp(a, b).pvalue > LEVEL / comparisons
+
+
+# Every kernel with every metric, in one target of all three kinds
+
+DIM = 5
+INVERSE_MASS = jnp.array([1.0, 0.5, 2.0, 0.7, 1.4])
+DIRECTIONS = jnp.linalg.qr(jax.random.normal(jax.random.key(3), (DIM, 2)))[0]
+STRETCH = jnp.array([3.0, 0.4])
+
+
+def own_energy(inverse_mass, momentum):
+    """The energy of normal momenta, as a user would write it."""
+    return 0.5 * jnp.sum(inverse_mass * momentum**2)
+
+
+def own_dense_energy(inverse_mass, momentum):
+    return 0.5 * momentum @ inverse_mass @ momentum
+
+
+DENSE = DenseMetric.unit(INVERSE_MASS).with_directions(jnp.sqrt(INVERSE_MASS), DIRECTIONS, STRETCH)
+METRICS = {
+    "diag": DiagonalMetric(INVERSE_MASS),
+    "dense": DENSE,
+    "low_rank": LowRankMetric(jnp.sqrt(INVERSE_MASS), DIRECTIONS, STRETCH),
+    "custom": CustomMetric(DiagonalMetric(INVERSE_MASS), own_energy),
+    "custom dense": CustomMetric(DENSE, own_dense_energy),
+}
+KERNELS = {
+    "nuts": lambda step_size, metric, length: NUTSKernel(step_size, metric),
+    "hmc": lambda step_size, metric, length: HMCKernel(step_size, metric, length),
+}
+
+
+def mixed_log_density(position):
+    parts = TARGETS.values()
+    pieces = position[:3], jnp.full(3, position[3]), jnp.full(3, position[4])
+    normal, heavy, wall = (target.log_prob(x) for target, x in zip(parts, pieces, strict=True))
+    return normal + heavy / 3 + wall / 3
+
+
+def sample_mixed(key, count):
+    draws = [t.sample(k, (count,)) for t, k in zip(TARGETS.values(), jax.random.split(key, 3), strict=True)]
+    return jnp.concatenate([draws[0], draws[1][:, :1], draws[2][:, :1]], axis=1)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("name", KERNELS)
+def test_every_kernel_with_every_metric_leaves_it_alone(name, metric):
+    value_and_grad = jax.value_and_grad(mixed_log_density)
+
+    @jax.jit
+    @jax.vmap
+    def run(key, start):
+        k = KERNELS[name](jnp.array(0.4), METRICS[metric], jnp.array(1.3))
+        states, _ = jax.lax.scan(
+            lambda s, key: (k.step(key, s, value_and_grad, jnp.int32(4))[0], None),
+            kernel.init(start), jax.random.split(key, STEPS + 1),
+        )  # fmt: skip
+        return states.position
+
+    key_start, key_run = jax.random.split(jax.random.key(13))
+    starts = sample_mixed(key_start, CHAINS // 2)
+    ends = run(jax.random.split(key_run, CHAINS // 2), starts)
+    assert np.mean(ends != starts) > 0.5, "chains move"
+    assert_same_law(ends, sample_mixed(jax.random.key(14), CHAINS), len(KERNELS) * len(METRICS))
+
+
+def assert_same_law(a, b, tests):
+    """Compare columns, and products of neighbours, of two samples."""
+    a, b = np.asarray(a), np.asarray(b)
+    both = [np.concatenate([x, x * np.roll(x, 1, axis=1)], axis=1) for x in (a, b)]
+    pairs = list(zip(both[0].T, both[1].T, strict=True))
+    for one, other in pairs:
+        assert stats.ks_2samp(one, other).pvalue > LEVEL / (tests * len(pairs))
+
+
+@pytest.mark.parametrize("algorithm", KERNELS)
+def test_the_compiled_chain_leaves_it_alone(algorithm):
+    """The native kernel of a whole chain: emitted by another compiler than the kernels above."""
+    recipe = Recipe(algorithm, None, adapt_step_size=False, step_size=0.4, trajectory_length=1.3, max_tree_depth=4)
+    program = ChainProgram(lambda q, _: mixed_log_density(q), DIM, jnp.zeros(0), recipe=recipe)
+    assert program.native
+    count = CHAINS // 2
+    starts = np.asarray(sample_mixed(jax.random.key(15), count))
+    words = np.random.default_rng(0).integers(0, 2**32, (count, 2), dtype=np.uint32)
+    chains = (program.start(w, start, 0, 0.8) for w, start in zip(words, starts, strict=True))
+    ends = np.stack([program.advance(chain, jnp.zeros(0), STEPS)[1][-1] for chain in chains])
+    assert np.mean(ends != starts) > 0.5, "chains move"
+    assert_same_law(ends, sample_mixed(jax.random.key(16), CHAINS), 2)
 
 
 def test_the_integrator_is_reversible_and_keeps_energy():
