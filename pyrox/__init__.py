@@ -3,8 +3,10 @@
 Write a model in a ``with px.Model():`` block, call ``px.sample()``, and get ArviZ results with names, dims and coords.
 """
 
+from typing import Any
+
 from pyrox import config as config  # first: it sets the precision
-from pyrox import dist, distributions, errors, handlers, model, primitives, samplers, vi
+from pyrox import dist, distributions, errors, handlers, model, plots, primitives, samplers, vi
 from pyrox.cache import set_compilation_cache
 from pyrox.calibration import Calibration, sbc
 from pyrox.compilation import explain_compilation
@@ -136,6 +138,16 @@ from pyrox.model import (
 
 __version__ = "0.1.0"
 from pyrox.drawing import draw
+from pyrox.elicitation import find_constrained_prior
+from pyrox.model.math import (
+    expand_packed_triangular,
+    invlogit,
+    invprobit,
+    logaddexp,
+    logit,
+    logsumexp,
+    probit,
+)
 from pyrox.pointwise import compute_deterministics, compute_log_likelihood, compute_log_prior
 from pyrox.prediction import explain_prediction, predict, sample_posterior_predictive, sample_prior_predictive
 from pyrox.storage import load, save
@@ -152,6 +164,9 @@ from pyrox.vi.updates import (
     rmsprop,
     sgd,
 )
+
+Lognormal = LogNormal
+stats = plots  # of ArviZ, as PyMC has them
 
 __all__ = [
     "AR",
@@ -211,6 +226,7 @@ __all__ = [
     "LogNormal",
     "Logistic",
     "LogitNormal",
+    "Lognormal",
     "LowRankMultivariateNormal",
     "MatrixNormal",
     "Minibatch",
@@ -276,17 +292,24 @@ __all__ = [
     "draw",
     "enable_validation",
     "errors",
+    "expand_packed_triangular",
     "explain_compilation",
     "explain_marginalization",
     "explain_prediction",
     "find_MAP",
+    "find_constrained_prior",
     "fit",
     "handlers",
     "icdf",
+    "invlogit",
+    "invprobit",
     "lift",
     "load",
+    "logaddexp",
     "logcdf",
+    "logit",
     "logp",
+    "logsumexp",
     "marginalize",
     "math",
     "model",
@@ -297,8 +320,10 @@ __all__ = [
     "nesterov_momentum",
     "noncenter",
     "observe",
+    "plots",
     "predict",
     "primitives",
+    "probit",
     "prune",
     "recover_marginals",
     "render",
@@ -316,9 +341,20 @@ __all__ = [
     "set_platform",
     "set_precision",
     "sgd",
+    "stats",
     "to_graphviz",
     "to_mermaid",
     "unobserve",
     "validation_enabled",
     "vi",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in plots.NAMES:
+        return getattr(plots, name)
+    raise AttributeError(f"module 'pyrox' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *plots.NAMES})

@@ -12,7 +12,7 @@ from pyrox.handle import carry_out
 from pyrox.messages import tell
 from pyrox.runner import Interrupts, available_cores
 from pyrox.sampling import SamplingRun, Task, check_options, new_chains, random_starts
-from pyrox.settings import Settings, as_key, choose_init, choose_warmup, merge_nuts, reject_unknown
+from pyrox.settings import Settings, as_flag, as_key, choose_init, choose_warmup, merge_nuts, reject_unknown
 from pyrox.store import require_absent, require_zarr
 from pyrox.target import target_of
 from pyrox.typing import Key
@@ -26,7 +26,7 @@ def sample(
     chains: int = 4,
     cores: int | None = None,
     random_seed: int | Key | None = None,
-    progressbar: bool = True,
+    progressbar: bool | str = True,
     quiet: bool = False,
     adaptation: str | None = None,
     target_accept: float | None = None,
@@ -68,7 +68,7 @@ def sample(
         A whole number or a JAX key; the same one gives the same draws, whatever the cores, the progress bar or an
         interruption. None draws one.
     progressbar
-        Whether to show progress.
+        Whether to show progress. PyMC's kinds, ``"combined"`` and the like, mean True: all chains have one bar.
     quiet
         True shows neither progress, nor how discrete variables are summed out, nor warnings about the draws.
     adaptation
@@ -84,7 +84,7 @@ def sample(
         The three above as a mapping, ``nuts={"adaptation": "low_rank"}``.
     init
         Where chains start: ``"auto"`` at random, ``"pathfinder"`` or ``"advi"`` at draws of an approximation that is
-        found first, by ``px.fit``.
+        found first, by ``px.fit``. PyMC's names are understood: ``"adapt_full"`` asks for a dense adaptation.
     initvals
         Starting values by variable, for all chains or in a list for each; what is not named starts at random.
     var_names
@@ -142,9 +142,13 @@ def sample(
     True
     """
     reject_unknown("px.sample", unknown, ("draws", *sample.__kwdefaults__))
+    progressbar = as_flag("progressbar", progressbar)
     if return_inferencedata is not True:
         raise TypeError("return_inferencedata is True: results are InferenceData (ArviZ 0.x) or a DataTree (1.x)")
     direct = {"adaptation": adaptation, "target_accept": target_accept, "max_treedepth": max_treedepth}
+    method, named = choose_init(init)
+    if named is not None and adaptation is None and "adaptation" not in (nuts or {}):
+        direct["adaptation"] = named
     options = merge_nuts(nuts, direct)
     settings = Settings(
         draws=draws,
@@ -155,7 +159,6 @@ def sample(
         fused=fused,
         **options,
     )
-    method = choose_init(init)
     if method is not None and not (initvals is None or isinstance(initvals, Mapping)):
         raise ValueError(
             f"initvals with init={init!r} is one mapping of names to values: where the approximation starts"

@@ -31,6 +31,8 @@ _ADVICE = {
     "progress_bar": "use progressbar=",
     "keep_warning_stat": "leave it out: findings are warnings",
     "compile_kwargs": "use fused=",
+    "sampler": "leave it out: there is one, compiled for every model",
+    "backend": "leave it out: models run on JAX",
     "num_samples": "use draws=",
     "samples": "use draws=, or thin the trace",
     "num_warmup": "use tune=",
@@ -39,15 +41,28 @@ _ADVICE = {
     "rng_key": "use random_seed=",
 }
 
+# Of those, PyMC's defaults, which ask for nothing: a call that passes them on means no more than one without.
+_NOTHING = {
+    "step": (None,), "nuts_sampler": (None, "pymc"), "nuts_sampler_kwargs": (None, {}), "n_init": (200_000, 500_000),
+    "jitter_max_retries": (10,), "start": (None,), "trace": (None,), "callback": (None,), "mp_ctx": (None,),
+    "blas_cores": (None, "auto"), "progressbar_theme": (None,), "keep_warning_stat": (False,),
+    "compile_kwargs": (None, {}), "samples": (None,), "sampler": (None,), "backend": (None, "jax"),
+}  # fmt: skip
 
-# Ways to start, with PyMC's names beside ours, and the approximation that each needs.
-_INITS = {
-    "auto": None,
-    "adapt_diag": None,
-    "jitter+adapt_diag": None,
-    "pathfinder": "pathfinder",
-    "advi": "advi",
-    "advi+adapt_diag": "advi",
+
+# Ways to start, with PyMC's names beside ours: the approximation that each needs, and the adaptation that it names.
+_INITS: dict[str, tuple[str | None, str | None]] = {
+    "auto": (None, None),
+    "adapt_diag": (None, "diag"),
+    "jitter+adapt_diag": (None, "diag"),
+    "adapt_diag_grad": (None, "diag"),
+    "jitter+adapt_diag_grad": (None, "diag"),
+    "adapt_full": (None, "dense"),
+    "jitter+adapt_full": (None, "dense"),
+    "pathfinder": ("pathfinder", None),
+    "advi": ("advi", None),
+    "advi+adapt_diag": ("advi", "diag"),
+    "advi+adapt_diag_grad": ("advi", "diag"),
 }
 
 
@@ -102,6 +117,14 @@ def require_count(name: str, value: Any, least: int) -> None:
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
+def as_flag(name: str, value: Any) -> bool:
+    """Read whether to show progress; PyMC's kinds of bars are all one here."""
+    kinds = ("combined", "split", "combined+stats", "split+stats", "stats+combined", "stats+split")
+    if value in kinds or isinstance(value, bool):
+        return bool(value)
+    raise ValueError(f"{name} is True, False, or one of {', '.join(map(repr, kinds[:4]))}; met {value!r}")
+
+
 def merge_nuts(nuts: Mapping[str, Any] | None, direct: Mapping[str, Any]) -> dict[str, Any]:
     """Join ``nuts={...}`` with the arguments given directly, over the defaults.
 
@@ -152,6 +175,7 @@ def reject_unknown(function: str, unknown: Mapping[str, Any], known: tuple[str, 
     known
         Names of those it takes.
     """
+    unknown = {name: value for name, value in unknown.items() if not _asks_for_nothing(name, value)}
     if not unknown:
         return
     name = next(iter(unknown))
@@ -160,8 +184,12 @@ def reject_unknown(function: str, unknown: Mapping[str, Any], known: tuple[str, 
     raise TypeError(f"{function} does not take {name}=: {advice}")
 
 
-def choose_init(init: str) -> str | None:
-    """Give the method of the approximation that chains start from; None for random starts.
+def _asks_for_nothing(name: str, value: Any) -> bool:
+    return any(value is known or (type(value) is type(known) and value == known) for known in _NOTHING.get(name, ()))
+
+
+def choose_init(init: str) -> tuple[str | None, str | None]:
+    """Give the method of the approximation that chains start from, None for random starts; and the adaptation it names.
 
     Raises
     ------
@@ -170,7 +198,8 @@ def choose_init(init: str) -> str | None:
     """
     if init not in _INITS:
         known = ", ".join(map(repr, _INITS))
-        raise ValueError(f"init is one of {known}, not {init!r}; initvals= gives starting values")
+        other = 'init="pathfinder" starts near the mode' if "map" in str(init) else "initvals= gives starting values"
+        raise ValueError(f"init is one of {known}, not {init!r}; {other}")
     return _INITS[init]
 
 

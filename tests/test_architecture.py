@@ -79,6 +79,8 @@ LAYERS = {
     "pyrox.marginalization": "inference",
     "pyrox.prediction": "inference",
     "pyrox.drawing": "inference",
+    "pyrox.elicitation": "model",
+    "pyrox.plots": "inference",
     "pyrox.pointwise": "inference",
     "pyrox.approximation": "inference",
     "pyrox.variational": "inference",

@@ -64,7 +64,7 @@ WRONG = {
     "of no adaptation": ({"adaptation": "full", "tune": None}, ValueError, "adaptation is one of"),
     "acceptance inside": ({"nuts": {"target_accept": 2}}, ValueError, "target_accept must lie between 0 and 1, not 2"),
     "legacy result": ({"return_inferencedata": False}, TypeError, "return_inferencedata is True"),
-    "step": ({"step": None}, TypeError, "px.sample does not take step=: leave it out"),
+    "step": ({"step": print}, TypeError, "px.sample does not take step=: leave it out"),
     "callback": ({"callback": print}, TypeError, "use blocking=False"),
     "trace": ({"trace": "x"}, TypeError, "use checkpoint="),
     "numpyro": ({"num_samples": 3}, TypeError, "use draws="),

@@ -9,7 +9,7 @@ ROWS = rng.multivariate_normal([1.0, -2.0, 0.5], COV, size=60)
 
 def build(pm):
     with pm.Model(coords={"trait": ["height", "weight", "age"], "row": np.arange(60)}) as model:
-        chol, corr, stds = pm.LKJCholeskyCov(
+        chol, _, _ = pm.LKJCholeskyCov(
             "chol", n=3, eta=2.0, sd_dist=pm.Exponential.dist(1.0, shape=3), compute_corr=True
         )
         mu = pm.Normal("mu", 0.0, 2.0, dims="trait")

@@ -1,0 +1,123 @@
+"""Find priors that say what somebody knows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyrox.dist import biject_to, constraints
+from pyrox.errors import ModelError
+from pyrox.model.nodes import evaluate_alone
+from pyrox.model.variables import DistributionStatement
+from pyrox.typing import Array
+
+_STEPS, _CLOSE = 200, 1e-3
+
+
+def find_constrained_prior(
+    distribution: DistributionStatement,
+    lower: float,
+    upper: float,
+    init_guess: Mapping[str, float],
+    mass: float = 0.95,
+    fixed_params: Mapping[str, float] | None = None,
+    mass_below_lower: float | None = None,
+) -> dict[str, float]:
+    r"""Find parameters with which a distribution has a given mass between two bounds.
+
+    .. math:: F(l) = p_l, \quad F(u) = p_l + m
+
+    It is solved by damped least squares (Levenberg 1944, Marquardt 1963), over unconstrained parameters.
+
+    Parameters
+    ----------
+    distribution
+        A statement, ``px.Gamma``.
+    lower, upper
+        The bounds.
+    init_guess
+        The parameters to be found, one or two of them, with values to start from.
+    mass
+        Probability between the bounds.
+    fixed_params
+        Other parameters.
+    mass_below_lower
+        Probability below them; half of what is left by default.
+
+    Returns
+    -------
+    The parameters by name.
+
+    Raises
+    ------
+    ModelError
+        If the bounds or masses are impossible, or no such parameters are found.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> found = px.find_constrained_prior(px.Normal, 0.0, 10.0, {"mu": 1.0, "sigma": 1.0})
+    >>> {name: round(value, 3) for name, value in found.items()}
+    {'mu': 5.0, 'sigma': 2.551}
+    """
+    if not isinstance(distribution, DistributionStatement):
+        raise ModelError(f"find_constrained_prior takes a statement, px.Gamma; met {distribution!r}")
+    below = (1 - mass) / 2 if mass_below_lower is None else mass_below_lower
+    if not lower < upper or not 0 < mass < 1 or not 0 <= below <= 1 - mass:
+        raise ModelError(
+            "find_constrained_prior needs lower < upper, and mass and mass_below_lower that leave no more than 1; "
+            f"met lower={lower}, upper={upper}, mass={mass}, mass_below_lower={below}"
+        )
+    names, fixed = list(init_guess), dict(fixed_params or {})
+    transforms = [_transform_of(distribution, name) for name in names]
+
+    def params_at(x: Array) -> dict[str, Any]:
+        return {name: t(x[i]) for i, (name, t) in enumerate(zip(names, transforms, strict=True))}
+
+    def errors(x: Array) -> Array:
+        d = distribution.row.build({**params_at(x), **fixed})
+        # Of whole numbers the lower bound itself lies between the bounds.
+        ends = jnp.stack([d.cdf(jnp.asarray(lower - 1 if d.is_discrete else lower)), d.cdf(jnp.asarray(upper))])
+        wanted = jnp.asarray([below, below + mass])
+        return ends - wanted if len(names) > 1 else (ends[1] - ends[0] - mass)[None]
+
+    evaluate_alone(distribution.dist(**init_guess, **fixed))  # an unknown parameter is told here
+    start = jnp.stack([t.inv(jnp.asarray(float(init_guess[n]))) for n, t in zip(names, transforms, strict=True)])
+    found, error = _solve(errors, start)
+    if not error < _CLOSE:
+        raise ModelError(
+            f"find_constrained_prior: no {distribution.__name__} with mass {mass} between {lower} and {upper} was "
+            f"found from {dict(init_guess)}; the nearest one misses it by {error:.3g}: try another init_guess"
+        )
+    return {name: float(value) for name, value in params_at(found).items()}
+
+
+def _transform_of(distribution: DistributionStatement, name: str) -> Any:
+    row = distribution.row
+    domain = getattr(row.make, "arg_constraints", {}).get(row.spelling().get(name, ""), constraints.positive)
+    return biject_to(domain)
+
+
+def _solve(errors: Any, x: Array) -> tuple[np.ndarray, float]:
+    """Go downhill on the squares; give where it ends, and the largest error there."""
+
+    @jax.jit
+    def step(x: Array, damping: Array) -> Array:
+        slope, error = jax.jacfwd(errors)(x), errors(x)
+        curvature = slope.T @ slope
+        return x - jnp.linalg.solve(curvature + damping * jnp.diag(jnp.diag(curvature) + 1e-12), slope.T @ error)
+
+    size = jax.jit(lambda x: jnp.sum(errors(x) ** 2))
+    damping, best = 1e-2, float(size(x))
+    for _ in range(_STEPS):
+        moved = step(x, damping)
+        now = float(size(moved))
+        if now < best:
+            x, best, damping = moved, now, damping / 5
+        else:
+            damping *= 5
+        if best < 1e-20 or damping > 1e12:
+            break
+    return np.asarray(x), float(np.sqrt(best)) if np.isfinite(best) else np.inf
