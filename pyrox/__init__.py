@@ -7,6 +7,7 @@ from typing import Any
 
 from pyrox import config as config  # first: it sets the precision
 from pyrox import dist, distributions, errors, handlers, model, plots, primitives, samplers, vi
+from pyrox.absent import ADVICE as _ADVICE
 from pyrox.cache import set_compilation_cache
 from pyrox.calibration import Calibration, sbc
 from pyrox.compilation import explain_compilation
@@ -353,7 +354,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in plots.NAMES:
         return getattr(plots, name)
-    raise AttributeError(f"module 'pyrox' has no attribute {name!r}")
+    advice = f": {_ADVICE[name]}" if name in _ADVICE else ""
+    raise AttributeError(f"module 'pyrox' has no attribute {name!r}{advice}")
 
 
 def __dir__() -> list[str]:

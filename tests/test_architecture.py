@@ -80,6 +80,7 @@ LAYERS = {
     "pyrox.prediction": "inference",
     "pyrox.drawing": "inference",
     "pyrox.elicitation": "model",
+    "pyrox.absent": "base",
     "pyrox.plots": "inference",
     "pyrox.pointwise": "inference",
     "pyrox.approximation": "inference",

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 import pyrox as px
+from pyrox import absent
 from pyrox.config import is_validation_enabled
 
 
@@ -65,3 +66,15 @@ def test_calls_that_come_too_late_say_so():
         px.set_platform(jax.default_backend())
     finally:
         jax.config.update("jax_platform_name", "")
+
+
+@pytest.mark.parametrize("name", sorted(absent.ADVICE))
+def test_names_of_pymc_that_are_not_there_say_what_serves_instead(name):
+    assert not hasattr(px, name)
+    with pytest.raises(AttributeError, match=f"no attribute '{name}': "):
+        getattr(px, name)
+
+
+def test_names_that_nobody_knows_are_plain_errors():
+    with pytest.raises(AttributeError, match=r"^module 'pyrox' has no attribute 'normal'$"):
+        px.normal
