@@ -68,7 +68,7 @@ def marginalize(model: Any = None, names: Sequence[str] | str | None = None) -> 
     >>> print(px.explain_marginalization(marginal))
     Discrete variables are summed out exactly:
       z: 3 elements of 2 values, one by one
-      12 numbers in all
+      tables of 12 numbers in all
     """
     model = current_model() if model is None else model
     chosen = [names] if isinstance(names, str) else names
@@ -128,7 +128,7 @@ def explain_marginalization(
     ...     print(px.explain_marginalization())
     Discrete variables are summed out exactly:
       state: a chain of 50 steps, 2 states, by the forward algorithm
-      300 numbers in all
+      tables of 300 numbers in all
     """
     marginal = target_of(model, model_args, model_kwargs).density.marginal
     return None if marginal is None else marginal.plan

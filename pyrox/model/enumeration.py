@@ -218,7 +218,7 @@ class EnumerationPlan:
 
     def __str__(self) -> str:
         lines = [f"  {self.sums[name]}" for name in self.order]
-        return "\n".join(["Discrete variables are summed out exactly:", *lines, f"  {self.numbers} numbers in all"])
+        return "\n".join(["Discrete variables are summed out exactly:", *lines, f"  tables of {self.numbers} numbers in all"])
 
     __repr__ = __str__
 
