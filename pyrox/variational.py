@@ -336,7 +336,7 @@ class MAP(dict):
 
 def find_MAP(  # noqa: N802 - PyMC's name
     start: Mapping[str, Any] | None = None,
-    vars: Sequence[str] | None = None,
+    vars: Sequence[Any] | None = None,
     method: str = "L-BFGS-B",
     *,
     include_transformed: bool = False,
@@ -357,12 +357,12 @@ def find_MAP(  # noqa: N802 - PyMC's name
     start
         Values by variable to start from; what is not named starts at random.
     vars
-        Names of the variables to return; None returns all, deterministic ones too, but those that are drawn given the
-        others (discrete ones, missing values on which nothing depends): these are summed out of the density.
+        Variables to return, or their names; None returns all, deterministic ones too, but those that are drawn given
+        the others (discrete ones, missing values on which nothing depends): these are summed out of the density.
     method
         ``"L-BFGS-B"``: limited-memory BFGS, over unconstrained space.
     include_transformed
-        Whether to add the unconstrained values, under the name of the variable and ``"_unconstrained__"``.
+        Whether to add the unconstrained values, under the names of ``model.initial_point()``: ``tau_log__``.
     progressbar
         Whether to show progress.
     maxeval
@@ -409,7 +409,8 @@ def find_MAP(  # noqa: N802 - PyMC's name
     with Interrupts() as interrupts:
         target = target_of(model, model_args, model_kwargs)
         data = target.data
-        _require_known(target, vars)
+        wanted = None if vars is None else [v if isinstance(v, str) else getattr(v, "name", v) for v in vars]
+        _require_known(target, wanted)
         key = as_key(0 if seed is None else seed)
         ask = _Ask(int(maxeval), key, start, None, 1, early_stopping=False, num_paths=num_starts)
         density = Density(target.density, data)
@@ -419,7 +420,7 @@ def find_MAP(  # noqa: N802 - PyMC's name
             return -sum(term for name, term in terms.items() if not name.endswith(" (Jacobian)"))
 
         paths = _descend(density, negative, ask, num_starts, int(maxeval), _Show(show=progressbar), interrupts)
-    return _as_map(target, data, paths, negative, vars, include_transformed=include_transformed)
+    return _as_map(target, data, paths, negative, wanted, include_transformed=include_transformed)
 
 
 def _require_known(target: Target, names: Sequence[str] | None) -> None:
@@ -441,7 +442,8 @@ def _as_map(
     point = MAP({name: x[0, 0] for name, x in values.items() if name in wanted})
     if include_transformed:
         for name, site in target.density.free.items():
-            point[f"{name}_unconstrained__"] = position[site.start : site.stop].reshape(site.unconstrained_shape)
+            if site.label != name:
+                point[site.label] = position[site.start : site.stop].reshape(site.unconstrained_shape)
     point.log_density, point.converged = -_last_value(best), best.converged
     point.starts = tuple(-_last_value(path) for path in paths)
     gradient = np.asarray(best.at.gradient)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -137,8 +138,9 @@ class Model(Viewable, Evaluable):
 
     def __getattr__(self, name: str) -> Statement:
         named = self.__dict__.get("named_vars", {})
-        if name in named:
-            return named[name]
+        for candidate in (name, f"{self.__dict__.get('name')}::{name}"):
+            if candidate in named:
+                return named[candidate]
         raise AttributeError(f"Model has no attribute or variable {name!r}")
 
     def _of_kind(self, kind: type) -> list:
@@ -295,6 +297,10 @@ class Model(Viewable, Evaluable):
                 # Data are often replaced one after the other: what does not fit in the end, the next run reports.
                 return False
         return True
+
+    def copy(self) -> "Model":
+        """Give a model with the same variables, dims and data, which goes its own way from here."""
+        return deepcopy(self)
 
     def __repr__(self) -> str:
         kinds = (

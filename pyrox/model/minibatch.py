@@ -118,6 +118,27 @@ def name_batches(variable: RandomVariable, statements: Iterable[Node]) -> None:
 
 
 def batches_of(model: Any) -> dict[str, int]:
-    """Give the batch sizes of a model by the name of the datum that holds the numbers of rows."""
-    variables = [v for v in model.named_vars.values() if isinstance(v, RandomVariable)]
-    return {v.batch.label: v.batch.batch_size for v in variables if v.batch is not None}
+    """Give the batch sizes of a model by the name of the datum that holds the numbers of rows.
+
+    Raises
+    ------
+    ModelError
+        If a variable depends on the rows of a Minibatch, and is not observed in the same one.
+    """
+    rows: dict[Node, frozenset[BatchIndex]] = {}
+    found: dict[str, int] = {}
+    for node in ancestors(list(model.named_vars.values())):
+        rows[node] = frozenset().union(*(rows[i] for i in node.inputs))
+        if isinstance(node, BatchIndex):
+            rows[node] = frozenset([node])
+        elif isinstance(node, RandomVariable):
+            if rows[node] - {node.batch}:
+                told = "is a variable of single rows" if node.observed is None else "its own rows are not those"
+                raise ModelError(
+                    f"{node.name} depends on the rows of a Minibatch, and {told}: put all data that belong together, "
+                    "the observed values too, into one px.Minibatch(x, y, batch_size=...)"
+                )
+            rows[node] = frozenset()
+            if node.batch is not None:
+                found[node.batch.label] = node.batch.batch_size
+    return found

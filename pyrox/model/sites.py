@@ -10,6 +10,7 @@ import numpy as np
 
 from pyrox.dist import DiscreteMarkovChain, Distribution, Expanded, biject_to, constraints
 from pyrox.dist.transforms import IdentityTransform, Transform, sum_rightmost
+from pyrox.dist.value_transforms import name_of_value
 from pyrox.errors import ModelError, ShapeError
 from pyrox.model import values as host
 from pyrox.model.messenger import Message, Messenger, noncentered_form, require_new, shape_of, transform_of
@@ -34,6 +35,8 @@ class FreeSite(NamedTuple):
         Its start, or None.
     dims
         Names of its axes, or None.
+    label
+        Name of its unconstrained value, as PyMC has it.
     """
 
     shape: Shape
@@ -43,6 +46,7 @@ class FreeSite(NamedTuple):
     stop: int
     initval: Any
     dims: tuple | None
+    label: str
 
 
 class DiscreteSite(NamedTuple):
@@ -157,7 +161,8 @@ class Inspect(Messenger):
             return
         shape = msg["kwargs"]["sample_shape"] + tuple(fn.batch_shape) + tuple(fn.event_shape)
         try:
-            below = tuple(transform_of(msg).inverse_shape(shape))
+            transform = transform_of(msg)
+            below = tuple(transform.inverse_shape(shape))
         except NotImplementedError as error:
             raise ModelError(f"the free variable {name!r} cannot be sampled: {error}") from None
         if msg["infer"].get("noncentered"):
@@ -165,8 +170,10 @@ class Inspect(Messenger):
         start = self.sites.dim
         self.sites.dim += int(np.prod(below))
         dtype = jnp.result_type(float)
-        initval = msg["infer"].get("initval")
-        self.sites.free[name] = FreeSite(shape, dtype, below, start, self.sites.dim, initval, self.sites.dims[name])
+        self.sites.free[name] = FreeSite(
+            shape, dtype, below, start, self.sites.dim, msg["infer"].get("initval"), self.sites.dims[name],
+            name_of_value(name, transform),
+        )  # fmt: skip
         msg["value"] = jnp.zeros(shape, dtype)
 
     def _discrete(self, msg: Message) -> None:

@@ -27,13 +27,17 @@ OPTIONS = ("dims", "shape", "observed", "initval", "total_size", "transform", "d
 class _Builder:
     """Make one row's distribution from its parameters; its name is what messages show."""
 
-    def __init__(self, row: Row, shape: tuple[int, ...] | None = None, sized: tuple[str, ...] = ()) -> None:
-        self.row, self.shape, self.__name__ = row, shape, row.name
+    def __init__(
+        self, row: Row, shape: tuple[int, ...] | None = None, sized: tuple[str, ...] = (), size: Any = None
+    ) -> None:
+        self.row, self.shape, self.size, self.__name__ = row, shape, size, row.name
         self.sized = sized  # the parameters that follow the lengths of dims
         self.known: dict[str, Any] = {}
 
     def __call__(self, **params: Any) -> Distribution:
         d = self.row.build({**params, **self.known})
+        if self.size is not None:
+            return d.expand(self.size)
         if self.shape is None:
             return d
         return d.expand(fit_batch(f"{self.row.name}.dist", d, self.shape, None, None, _tell_shapes(params)))
@@ -106,11 +110,14 @@ class DistributionStatement:
             missing.follow(node, model.registry)
         return [model.register(node) for node in nodes][-1]
 
-    def dist(self, *params: Any, shape: Any = None, **named: Any) -> Any:
-        """Give the distribution alone, without a name: an argument of other statements."""
+    def dist(self, *params: Any, shape: Any = None, size: Any = None, **named: Any) -> Any:
+        """Give the distribution alone, without a name: an argument of other statements.
+
+        ``shape`` is that of a draw, ``size`` that of the copies.
+        """
         what = f"{self.row.name}.dist"
         given = self._bind(what, params, named)
-        builder = _Builder(self.row, host.as_shape(shape, what))
+        builder = _Builder(self.row, host.as_shape(shape, what), size=host.as_shape(size, what))
         given = self.row.sized(given, builder.shape)
         if primitives.in_program() and enclosing_model() is None and not contains_node(given):
             return builder(**_plain_parameters(self.row, given))
@@ -129,6 +136,8 @@ class DistributionStatement:
             given[name] = value
         accepted = self.row.accepted()
         unknown = [n for n in given if n not in accepted]
+        if unknown == ["size"]:
+            raise ModelError(f"{what}: write shape=, the shape of the variable; size= is for {self.row.name}.dist")
         if unknown:
             raise ModelError(f"{what}: no parameter {unknown[0]!r}; its parameters are {', '.join(accepted)}")
         return {n: v for n, v in given.items() if v is not None}

@@ -127,7 +127,8 @@ def test_a_flat_direction_has_no_laplace():
 def test_map_is_that_of_the_variables():
     with px.Model():
         px.Gamma("rate", 3.0, 2.0)
-        point = px.find_MAP(progressbar=False)
+        point = px.find_MAP(progressbar=False, include_transformed=True)
+    np.testing.assert_allclose(point["rate"], np.exp(point["rate_log__"]), rtol=1e-12)
     np.testing.assert_allclose(point["rate"], 1.0, rtol=1e-5)  # of the density of rate, not of its logarithm
     assert point.converged
     assert "reached from 4 of 4 starts" in repr(point)
@@ -135,9 +136,8 @@ def test_map_is_that_of_the_variables():
 
 def test_map_of_several_variables():
     model, mean, _ = correlated()
-    point = px.find_MAP(model=model, progressbar=False, include_transformed=True)
+    point = px.find_MAP(model=model, progressbar=False)
     np.testing.assert_allclose(point["beta"], mean, rtol=1e-4)
-    np.testing.assert_array_equal(point["beta_unconstrained__"], point["beta"])
     assert set(px.find_MAP(model=model, vars=["beta"], progressbar=False)) == {"beta"}
     with pytest.raises(ValueError, match="'gamma'"):
         px.find_MAP(model=model, vars=["gamma"], progressbar=False)
