@@ -217,8 +217,8 @@ class EnumerationPlan:
         return _restrict(table, self.sums)
 
     def __str__(self) -> str:
-        lines = [f"  {self.sums[name]}" for name in self.order]
-        return "\n".join(["Discrete variables are summed out exactly:", *lines, f"  tables of {self.numbers} numbers in all"])
+        lines = [f"  {self.sums[name]}" for name in self.order] + [f"  tables of {self.numbers} numbers in all"]
+        return "\n".join(["Discrete variables are summed out exactly:", *lines])
 
     __repr__ = __str__
 
