@@ -13,7 +13,7 @@ from pyrox.model.nodes import evaluate_alone
 from pyrox.model.variables import DistributionStatement
 from pyrox.typing import Array
 
-_STEPS, _CLOSE = 200, 1e-3
+_STEPS, _STARTS, _CLOSE = 200, 30, 1e-6
 
 
 def find_constrained_prior(
@@ -85,7 +85,9 @@ def find_constrained_prior(
 
     evaluate_alone(distribution.dist(**init_guess, **fixed))  # an unknown parameter is told here
     start = jnp.stack([t.inv(jnp.asarray(float(init_guess[n]))) for n, t in zip(names, transforms, strict=True)])
-    found, error = _solve(errors, start)
+    location = np.array([t.codomain is constraints.real for t in transforms])
+    around = np.where(location, (lower + upper) / 2, start), np.where(location, upper - lower, 1.5)
+    found, error = _solve(errors, start, around)
     if not error < _CLOSE:
         raise ModelError(
             f"find_constrained_prior: no {distribution.__name__} with mass {mass} between {lower} and {upper} was "
@@ -100,8 +102,8 @@ def _transform_of(distribution: DistributionStatement, name: str) -> Any:
     return biject_to(domain)
 
 
-def _solve(errors: Any, x: Array) -> tuple[np.ndarray, float]:
-    """Go downhill on the squares; give where it ends, and the largest error there."""
+def _solve(errors: Any, start: Array, around: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, float]:
+    """Go downhill on the squares; if that leads nowhere, from around elsewhere. Give the best end, and its error."""
 
     @jax.jit
     def step(x: Array, damping: Array) -> Array:
@@ -110,14 +112,21 @@ def _solve(errors: Any, x: Array) -> tuple[np.ndarray, float]:
         return x - jnp.linalg.solve(curvature + damping * jnp.diag(jnp.diag(curvature) + 1e-12), slope.T @ error)
 
     size = jax.jit(lambda x: jnp.sum(errors(x) ** 2))
-    damping, best = 1e-2, float(size(x))
-    for _ in range(_STEPS):
-        moved = step(x, damping)
-        now = float(size(moved))
-        if now < best:
-            x, best, damping = moved, now, damping / 5
-        else:
-            damping *= 5
-        if best < 1e-20 or damping > 1e12:
+
+    def descend(x: Array) -> tuple[Array, float]:
+        damping, best = 1e-2, float(size(x))
+        for _ in range(_STEPS):
+            moved = step(x, damping)
+            now = float(size(moved))
+            x, best, damping = (moved, now, damping / 5) if now < best else (x, best, damping * 5)
+            if best < 1e-20 or damping > 1e12:
+                break
+        return x, best if np.isfinite(best) else np.inf
+
+    # Where both bounds are far out in a tail nothing tells the way: then others are tried, the same ones every time.
+    rng, found = np.random.default_rng(0), descend(start)
+    for _ in range(_STARTS):
+        if found[1] < _CLOSE**2:
             break
-    return np.asarray(x), float(np.sqrt(best)) if np.isfinite(best) else np.inf
+        found = min(found, descend(around[0] + around[1] * rng.normal(size=len(start))), key=lambda end: end[1])
+    return np.asarray(found[0]), float(np.sqrt(found[1]))
