@@ -187,7 +187,7 @@ def time_to_bound(repeats):
     }
     times = {engine: [] for engine in fits}
     for seed in range(repeats):
-        runs = {engine: timed(lambda n, s, fit=fit: np.asarray(fit(n, s)), 20_000, seed) for engine, fit in fits.items()}
+        runs = {e: timed(lambda n, s, fit=fit: np.asarray(fit(n, s)), 20_000, seed) for e, fit in fits.items()}
         bound = min(np.mean(losses[-500:]) for _, losses in runs.values()) + 1.0
         for engine, (seconds, losses) in runs.items():
             # Once more, only as far as need be: what comes before the first step counts as well.
