@@ -22,7 +22,7 @@ LIMIT_SECONDS = 1500
 
 LAWS = "tests/dist/test_reference.py", "tests/dist/test_laws.py"
 MAPS = "tests/dist/test_transforms.py", "tests/dist/test_constraints.py"
-KERNELS = "tests/samplers/test_invariance.py", "tests/samplers/test_chain.py"
+KERNELS = "tests/samplers/test_turns.py", "tests/samplers/test_invariance.py", "tests/samplers/test_chain.py"
 RECIPES = "tests/samplers/test_chain.py", "tests/samplers/test_recipes.py", "tests/test_sample.py"
 DENSITIES = "tests/model/test_density.py", "tests/model/test_handlers.py"
 FITS = "tests/vi/test_objectives.py", "tests/vi/test_conjugate.py", "tests/vi/test_guides.py", "tests/vi/test_fit.py"
@@ -59,7 +59,8 @@ DIST = [
 MODEL = [
     Mutation("model/sites.py", " = _sum(log_det)\n        return value", " = -_sum(log_det)\n        return value",
              DENSITIES),
-    Mutation("model/sites.py", "weighted(msg, log_prob - log_det)", "weighted(msg, log_prob + log_det)", DENSITIES),
+    Mutation("model/sites.py", "weighted(msg, log_prob - log_det)", "weighted(msg, log_prob + log_det)",
+             ("tests/model/test_interventions.py",)),
     Mutation("model/sites.py", 'jnp.where(msg["mask"], log_prob, 0.0)', 'jnp.where(msg["mask"], 0.0, log_prob)',
              DENSITIES),
     Mutation("model/elimination.py", "return array if table.weight is None else array * self.weights[table.weight]",
