@@ -98,14 +98,15 @@ SAMPLERS = [
 ]  # fmt: skip
 
 VI = [
-    Mutation("vi/psis.py", "return (n * k + 5) / (n + 10), scale", "return (n * k + 5) / (n + 5), scale", FITS[::-1]),
+    Mutation("vi/psis.py", "return (n * k + 5) / (n + 10), scale", "return (n * k + 5) / (n + 5), scale",
+             ("tests/vi/test_psis.py", "tests/vi/test_fit.py")),
     Mutation("vi/objectives.py", "- jnp.log(self.num_particles)", "+ jnp.log(self.num_particles)", FITS),
     Mutation("vi/annealed.py", "jnp.sqrt(1 - kept**2) * noise", "(1 - kept) * noise",
              ("tests/vi/test_evidence.py", "tests/vi/test_guides.py", "tests/vi/test_conjugate.py")),
     Mutation("vi/pathfinder.py", "mean=position - newton", "mean=position + newton", PATHS),
     Mutation("vi/lbfgs.py", "rho * jnp.dot(change, r)", "rho * jnp.dot(step, r)", PATHS),
     Mutation("vi/stopping.py", "np.diff(losses[-2 * width :]) ** 2) / 2", "np.diff(losses[-2 * width :]) ** 2)",
-             ("tests/vi/test_svi.py", "tests/vi/test_fit.py")),
+             ("tests/vi/test_stopping.py", "tests/vi/test_svi.py", "tests/vi/test_fit.py")),
     Mutation("vi/families.py", "scale[:, None] * directions, scale**2)", "scale[:, None] * directions, scale)",
              ("tests/vi/test_guides.py", "tests/vi/test_conjugate.py", "tests/vi/test_fit.py")),
     Mutation("vi/terms.py", 'return total if site["scale"] is None else total * site["scale"]', "return total",

@@ -29,7 +29,7 @@ GUIDES = {
     "AutoDiagonalNormal": {"init_scale": 1.2}, "AutoMultivariateNormal": {"init_scale": 1.2},
     "AutoLowRankMultivariateNormal": {"init_scale": 1.2, "rank": 1},
     "AutoIAFNormal": {"hidden_dims": [4], "num_flows": 1, "init_scale": 1.2}, "AutoBNAF": {},
-    "AutoDAIS": {"K": 3, "eta_init": 0.4, "gamma_init": 0.5, "init_scale": 1.2},
+    "AutoDAIS": {"K": 6, "eta_init": 0.6, "gamma_init": 0.5, "init_scale": 1.2},
 }  # fmt: skip
 
 
