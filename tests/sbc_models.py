@@ -48,8 +48,8 @@ def ordinal():
     x = np.linspace(-1.5, 1.5, 20)
     with px.Model() as model:
         shares, slope = px.Dirichlet("shares", np.full(4, 2.0)), px.Normal("slope", 0.0, 1.5)
-        below = px.math.cumsum(shares)[:3]
-        px.OrderedLogistic("y", eta=slope * x, cutpoints=px.math.logit(below), observed=np.zeros(20, int))
+        cutpoints = px.math.logit(px.math.cumsum(shares)[:3])
+        px.OrderedLogistic("y", eta=slope * x, cutpoints=cutpoints, observed=np.zeros(20, int), compute_p=False)
     return model
 
 
