@@ -126,6 +126,8 @@ class _Draws:
     """The variables of a posterior, and names for their elements."""
 
     def __init__(self, posterior: Any) -> None:
+        # What is computed from the variables that the sampler moves, as far as results tell.
+        self.derived = frozenset(json.loads(posterior.attrs.get("derived", "[]")))
         self.shape = tuple(int(posterior.sizes[dim]) for dim in ("chain", "draw"))
         self._arrays = {str(n): x.transpose("chain", "draw", ...) for n, x in posterior.data_vars.items()}
         self.values = {n: x.values for n, x in self._arrays.items() if x.size and x.dtype.kind in "fiub"}
@@ -196,6 +198,7 @@ class _Ruler:
     label: str
     narrow: int  # 1 if the others spread least where it is high, -1 where it is low
     ruled: tuple[str, ...]
+    sampled: bool  # not computed from others
 
     @property
     def others(self) -> str:
@@ -207,18 +210,21 @@ class _Ruler:
 
 
 def _find_ruler(draws: _Draws, candidates: list) -> _Ruler | None:
-    """Find, of the first few candidates, the one that rules the spread of most others."""
+    """Find, of the first few candidates, the one that rules the spread of most others that the sampler moves."""
     best, most = None, 0
-    for _, name, index in candidates[:_MAX_RULERS]:
+    moved = {name: x for name, x in draws.values.items() if name not in draws.derived}
+    # Of a scale and its logarithm both rule alike: the sampled one is named.
+    for _, name, index in sorted(candidates[:_MAX_RULERS], key=lambda candidate: candidate[1] in draws.derived):
         x = draws.element(name, index)
         ranks = np.argsort(np.argsort(x, axis=None)).reshape(x.shape) / x.size
-        some = {n: v.reshape(*v.shape[:2], -1)[..., :_MAX_EXAMINED] for n, v in draws.values.items() if n != name}
+        some = {n: v.reshape(*v.shape[:2], -1)[..., :_MAX_EXAMINED] for n, v in moved.items() if n != name}
         links = {n: rotation_scores(values, ranks)[..., 1] for n, values in some.items()}
         for narrow in (-1, 1):
             counts = {n: int(np.sum(-narrow * z > _LINKED)) for n, z in links.items()}
             ruled = sorted((n for n, count in counts.items() if count), key=lambda n: -counts[n])
             if sum(counts.values()) > most:
-                best = _Ruler(name, index, draws.label(name, index), narrow, tuple(ruled[:_NAMED]))
+                sampled = name not in draws.derived
+                best = _Ruler(name, index, draws.label(name, index), narrow, tuple(ruled[:_NAMED]), sampled)
                 most = sum(counts.values())
     return best
 
@@ -247,7 +253,9 @@ def _advise_centring(ruler: _Ruler, x: np.ndarray) -> str:
             f"{one_word}, or write {others} as location + scale * z, with z ~ Normal(0, 1) and the scale that {label} "
             "sets."
         )
-    return f"{advice} Or give {label} a prior with less mass at {ruler.end} values."
+    if ruler.sampled:
+        return f"{advice} Or give {label} a prior with less mass at {ruler.end} values."
+    return f"{advice} Or choose priors under which {label} has less mass at {ruler.end} values."
 
 
 def _join(words: list[str]) -> str:

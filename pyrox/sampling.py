@@ -279,6 +279,7 @@ class SamplingRun:
             native_kernel=int(self._native),
             interrupted=None if self.complete else 1,
             summed_out=None if (marginal := self.task.target.density.marginal) is None else str(marginal.plan),
+            derived=json.dumps(derived) if (derived := self.task.target.density.derived) else None,
             **self.task.target.attrs,
         )
 

@@ -1,5 +1,6 @@
 """Diagnostics against direct formulas, ArviZ and NumPyro; what is undefined; the table; findings of a run."""
 
+import json
 import subprocess
 import sys
 import time
@@ -407,6 +408,30 @@ def test_a_hierarchy_that_should_be_centred_is_told_from_one_that_should_not():
     assert finding.variables == ("tau", "z")
     assert "high values of tau" in finding.message
     assert "if tau multiplies z, centre it" in finding.remedy
+
+
+def test_what_is_computed_from_others_is_not_to_be_noncentred():
+    log_scale, x = hierarchy(0)
+    diverging = np.random.default_rng(1).random((4, 1000)) < 0.1 * (log_scale < -1.2)
+    draws = labelled(twice=2 * x, x=x, tau=np.exp(log_scale), log_tau=log_scale, s_diverging=diverging)
+    draws["posterior"].attrs["derived"] = json.dumps(["twice", "tau"])
+    finding = d.diagnose(draws).findings[0]
+    assert finding.variables == ("log_tau", "x")
+    assert "px.noncenter(model, ['x'])" in finding.remedy
+    assert "give log_tau a prior" in finding.remedy
+    del draws["posterior"]["log_tau"]
+    finding = d.diagnose(draws).findings[0]
+    assert finding.variables == ("tau", "x")
+    assert "choose priors under which tau has less mass at low values" in finding.remedy
+
+
+def test_results_tell_what_is_computed_from_what_is_sampled():
+    with px.Model() as model:
+        tau = px.HalfNormal("tau", 1.0)
+        px.Deterministic("twice", 2 * px.Normal("x", 0.0, tau, shape=2))
+        px.Normal("z", 0.0, tau, noncentered=True)
+    idata = px.sample(10, tune=10, chains=1, model=model, progressbar=False, quiet=True)
+    assert json.loads(idata["posterior"].attrs["derived"]) == ["twice", "z"]
 
 
 def test_divergences_are_placed_on_either_side_and_in_the_middle():

@@ -210,6 +210,11 @@ class LogDensity:
         return handler
 
     @property
+    def derived(self) -> list[str]:
+        """Names of what is computed from the variables that samplers move, and of those that are not centred."""
+        return [*self.deterministics, *self.sites.noncentered]
+
+    @property
     def decentered(self) -> tuple[str, ...]:
         """Names of what samplers see of variables that are not centred; ``standardise`` gives their values."""
         return tuple(f"{name}{DECENTERED}" for name in self.sites.noncentered)
