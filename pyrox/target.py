@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +15,6 @@ from pyrox.model.minibatch import batches_of
 from pyrox.samplers.compile import ChainProgram, compile_function
 from pyrox.samplers.positions import PositionMap
 from pyrox.typing import Tree
-
-# What was made for a graph model, as long as it lives. Functions are traced anew each time: what they close
-# over may have changed, and executables are found again by structure anyway.
-_known: WeakKeyDictionary = WeakKeyDictionary()
 
 
 class Target:
@@ -121,6 +116,9 @@ def _shapes(data: Tree) -> Tree:
 def target_of(model: Any = None, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Target:
     """Make a model ready, or find it ready.
 
+    What was made for a Model stays with it. Functions are traced anew each time: what they close over may have
+    changed, and executables are found again by structure anyway.
+
     Parameters
     ----------
     model
@@ -138,6 +136,7 @@ def target_of(model: Any = None, args: tuple = (), kwargs: Mapping[str, Any] | N
     if args or kwargs:
         raise ModelError("model_args and model_kwargs are for functions: a Model takes its data from px.Data")
     version = (model.structure_version, str(jnp.zeros(()).dtype))
-    if _known.get(model, (None, None))[0] != version:
-        _known[model] = version, Target(LogDensity.build(model), model)
-    return _known[model][1]
+    made = model.made
+    if made is None or made[0] != version:
+        made = model.made = version, Target(LogDensity.build(model), model)
+    return made[1]

@@ -66,7 +66,12 @@ class Model(Viewable, Evaluable):
         self.name = f"{prefix}{name}" if name else prefix.removesuffix("::")
         self.registry = Registry() if self.parent is None else self.parent.registry
         self.named_vars: dict[str, Statement] = {}
+        # What inference has made of the model, kept as long as the model lives; a copy starts without.
+        self.made: Any = None
         self.add_coords(coords or {})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "made": None}
 
     # Contexts
 

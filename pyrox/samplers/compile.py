@@ -26,7 +26,8 @@ from pyrox.typing import Array, Tree
 
 # Numbers in one output buffer of positions: what a chunk of draws may take.
 _BUFFER_NUMBERS = 2**18
-_KEPT_EXECUTABLES = 64
+# A chain takes about seven megabytes; living models hold their own besides, and the folder of `cache.py` the rest.
+_KEPT_EXECUTABLES = 16
 # The emitter of native kernels has no library calls, which XLA would otherwise make of large sums.
 _NATIVE_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
