@@ -126,8 +126,10 @@ class _Draws:
     """The variables of a posterior, and names for their elements."""
 
     def __init__(self, posterior: Any) -> None:
-        # What is computed from the variables that the sampler moves, as far as results tell.
+        # What is computed from the variables that the sampler moves, and on what the distributions of these depend,
+        # as far as results tell.
         self.derived = frozenset(json.loads(posterior.attrs.get("derived", "[]")))
+        self._depends = json.loads(posterior.attrs.get("depends", "null"))
         self.shape = tuple(int(posterior.sizes[dim]) for dim in ("chain", "draw"))
         self._arrays = {str(n): x.transpose("chain", "draw", ...) for n, x in posterior.data_vars.items()}
         self.values = {n: x.values for n, x in self._arrays.items() if x.size and x.dtype.kind in "fiub"}
@@ -138,13 +140,21 @@ class _Draws:
             return name
         array = self._arrays[name]
         labels = [
-            str(array.coords[dim].values[i]) if dim in array.coords else str(i)
+            _write(array.coords[dim].values[i]) if dim in array.coords else str(i)
             for dim, i in zip(array.dims[2:], index, strict=True)
         ]
         return f"{name}[{', '.join(labels)}]"
 
+    def may_rule(self, name: str, other: str) -> bool:
+        """Tell whether the distribution of another variable depends on this one; True where that is not known."""
+        return self._depends is None or name in self._depends.get(other, ())
+
     def element(self, name: str, index: tuple[int, ...]) -> np.ndarray:
         return self.values[name][(slice(None), slice(None), *index)]
+
+
+def _write(label: Any) -> str:
+    return str(np.datetime_as_string(label, unit="auto")) if isinstance(label, np.datetime64) else str(label)
 
 
 def _worst(statistic: Mapping[str, np.ndarray]) -> list[tuple[float, str, tuple[int, ...]]]:
@@ -168,7 +178,8 @@ def _judge_divergences(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[F
     if not count:
         return []
     chains = tuple(int(c) for c in np.flatnonzero(diverging.any(axis=1)))
-    message = f"There were {count} divergences after tuning. Increase `target_accept` or reparameterize."
+    they = "was 1 divergence" if count == 1 else f"were {count} divergences"
+    message = f"There {they} after tuning. Increase `target_accept` or reparameterize."
     if count < _MIN_DIVERGENCES:
         return [Finding("divergences", message, chains=chains)]
     scores = {name: rotation_scores(x, diverging.astype(float)) for name, x in draws.values.items()}
@@ -220,7 +231,9 @@ def _find_ruler(draws: _Draws, candidates: list) -> _Ruler | None:
         some = {n: v.reshape(*v.shape[:2], -1)[..., :_MAX_EXAMINED] for n, v in moved.items() if n != name}
         links = {n: rotation_scores(values, ranks)[..., 1] for n, values in some.items()}
         for narrow in (-1, 1):
-            counts = {n: int(np.sum(-narrow * z > _LINKED)) for n, z in links.items()}
+            # A scale spreads what is drawn with it; in products with it, what spreads least where it is high is not.
+            may = {n: z for n, z in links.items() if narrow > 0 or draws.may_rule(name, n)}
+            counts = {n: int(np.sum(-narrow * z > _LINKED)) for n, z in may.items()}
             ruled = sorted((n for n, count in counts.items() if count), key=lambda n: -counts[n])
             if sum(counts.values()) > most:
                 sampled = name not in draws.derived

@@ -279,7 +279,8 @@ class SamplingRun:
             native_kernel=int(self._native),
             interrupted=None if self.complete else 1,
             summed_out=None if (marginal := self.task.target.density.marginal) is None else str(marginal.plan),
-            derived=json.dumps(derived) if (derived := self.task.target.density.derived) else None,
+            derived=json.dumps(self.task.target.density.derived),
+            depends=None if (depends := self.task.target.density.depends) is None else json.dumps(depends),
             **self.task.target.attrs,
         )
 

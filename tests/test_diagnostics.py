@@ -425,13 +425,47 @@ def test_what_is_computed_from_others_is_not_to_be_noncentred():
     assert "choose priors under which tau has less mass at low values" in finding.remedy
 
 
-def test_results_tell_what_is_computed_from_what_is_sampled():
-    with px.Model() as model:
+def test_only_what_depends_on_a_scale_is_to_be_noncentred_by_it():
+    log_scale, x = hierarchy(0)
+    diverging = np.random.default_rng(1).random((4, 1000)) < 0.1 * (log_scale < -1.2)
+    draws = labelled(noise=x[..., 0], x=x, tau=log_scale, s_diverging=diverging)
+    draws["posterior"].attrs["depends"] = json.dumps({"noise": [], "tau": [], "x": ["tau"]})
+    finding = d.diagnose(draws).findings[0]
+    assert finding.variables == ("tau", "x")
+    assert "px.noncenter(model, ['x'])" in finding.remedy
+    draws["posterior"].attrs["depends"] = json.dumps({"noise": [], "tau": [], "x": []})
+    finding = d.diagnose(draws).findings[0]
+    assert "low values of tau" in finding.message
+    assert "noncenter" not in finding.remedy
+
+
+def test_results_tell_what_is_computed_and_what_depends_on_what():
+    def statements():
         tau = px.HalfNormal("tau", 1.0)
-        px.Deterministic("twice", 2 * px.Normal("x", 0.0, tau, shape=2))
+        scale = px.Deterministic("scale", 3 * tau)
+        px.Deterministic("twice", 2 * px.Normal("x", 0.0, scale, shape=2))
         px.Normal("z", 0.0, tau, noncentered=True)
-    idata = px.sample(10, tune=10, chains=1, model=model, progressbar=False, quiet=True)
-    assert json.loads(idata["posterior"].attrs["derived"]) == ["twice", "z"]
+
+    with px.Model() as model:
+        statements()
+    short = {"tune": 10, "chains": 1, "progressbar": False, "quiet": True}
+    attrs = px.sample(10, model=model, **short)["posterior"].attrs
+    assert json.loads(attrs["derived"]) == ["scale", "twice", "z"]
+    assert json.loads(attrs["depends"]) == {"tau": [], "x": ["tau", "scale"], "z": ["tau"]}
+    attrs = px.sample(10, model=statements, **short)["posterior"].attrs
+    assert json.loads(attrs["derived"]) == ["scale", "twice", "z"]
+    assert "depends" not in attrs
+
+
+def test_one_divergence_and_labels_of_dates_are_written_as_people_write_them():
+    x = np.random.default_rng(0).normal(size=(4, 1000, 2))
+    diverging = np.zeros((4, 1000), bool)
+    diverging[0, 0] = True
+    draws = labelled(x=x, s_diverging=diverging)
+    draws["posterior"] = draws["posterior"].assign_coords(x0=np.array(["2024-01-01", "2024-01-02"], "datetime64[ns]"))
+    report = d.diagnose(draws)
+    assert "There was 1 divergence after tuning." in report.findings[0].message
+    assert {q.name for q in report.worst} <= {"x[2024-01-01]", "x[2024-01-02]"}
 
 
 def test_divergences_are_placed_on_either_side_and_in_the_middle():

@@ -110,6 +110,22 @@ def test_random_walks_go_on_from_where_they_were():
     assert model["walk"].shape == (5,)
 
 
+def test_autoregressions_go_on_from_where_they_were():
+    with px.Model(coords={"t": range(5)}) as model:
+        series = px.AR("series", [0.5, 1.2, -0.4], 2.0, constant=True, dims="t")
+        px.Normal("y", series, 0.1, observed=np.zeros(5), dims="t")
+    values = np.random.default_rng(0).normal(size=(1, 4000, 5)) * 10
+    idata = known_draws(model, {"series": values})
+    found = px.predict(idata, coords={"t": range(2, 9)}, model=model, random_seed=1, progressbar=False)["predictions"]
+    series = found["series"].values
+    np.testing.assert_array_equal(series[..., :3], values[..., 2:])
+    noise = series[..., 3:] - 0.5 - 1.2 * series[..., 2:-1] + 0.4 * series[..., 1:-2]
+    assert_distribution(noise[..., 0].ravel() / 2.0, stats.norm.cdf)
+    assert_distribution(noise[..., -1].ravel() / 2.0, stats.norm.cdf)
+    with pytest.raises(px.ModelError, match="AR draws all elements along that dim together"):
+        px.predict(idata, coords={"t": range(4, 9)}, model=model, progressbar=False)
+
+
 def test_markov_chains_go_on_from_where_they_were():
     moves = np.array([[0.8, 0.2], [0.4, 0.6]])
     with px.Model(coords={"t": range(4)}) as model:
@@ -231,6 +247,7 @@ def test_labels_of_dates_are_matched():
     assert plan.frozen == ["level"]
     plan = px.explain_prediction(idata, coords={"day": days + np.timedelta64(1, "D")}, model=model)
     assert set(plan.partly) == {"level"}
+    assert "1 of 4 levels of day are new (2024-01-05)" in plan.partly["level"]
 
 
 # What is kept, what is drawn anew

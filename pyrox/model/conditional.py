@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyrox.dist import DiscreteMarkovChain, Distribution, GaussianRandomWalk, MultivariateNormal, RandomWalk
+from pyrox.dist import AR, DiscreteMarkovChain, Distribution, GaussianRandomWalk, MultivariateNormal, RandomWalk
 from pyrox.dist.combinators import Expanded
 from pyrox.errors import ModelError
 from pyrox.typing import Array, Key
@@ -62,6 +62,8 @@ def _condition(dist: Distribution, value: Array, fresh: Array, known: np.ndarray
     if isinstance(whole, GaussianRandomWalk | RandomWalk) and _is_beginning(known):
         last = int(known.sum()) - 1
         return fresh + (value - fresh)[..., last, None]  # steps do not depend on where the walk has come to
+    if isinstance(whole, AR) and _is_beginning(known):
+        return _continue_autoregression(whole, value, fresh, int(known.sum()))
     if isinstance(whole, DiscreteMarkovChain) and _is_beginning(known):
         return whole.continue_path(key, value[..., : int(known.sum())])
     raise ModelError(
@@ -82,6 +84,24 @@ def _condition_normal(normal: MultivariateNormal, value: Array, fresh: Array, kn
     return fresh + jnp.squeeze(across @ jnp.linalg.solve(within, gap), -1)
 
 
+def _continue_autoregression(series: AR, value: Array, fresh: Array, count: int) -> Array:
+    r"""Have a series go on after its first values: what it differs by from a fresh one follows its coefficients.
+
+    .. math:: d_t = \sum_{i=1}^p \rho_i d_{t-i}, \qquad d_t = v_t - x_t \text{ where } v_t \text{ is known}
+    """
+    order, length = series.order, value.shape[-1]
+    gaps = jnp.where(np.arange(length) < count, value - fresh, 0.0)
+    first = max(count, order)
+    backwards = jnp.flip(series.rho[..., -order:], axis=-1)  # oldest first, as the values are
+
+    def step(recent: Array, _: None) -> tuple[Array, Array]:
+        new = jnp.sum(backwards * recent, axis=-1, keepdims=True)
+        return jnp.concatenate([recent[..., 1:], new], axis=-1), new[..., 0]
+
+    later = jax.lax.scan(step, gaps[..., first - order : first], None, length - first)[1]
+    return fresh + jnp.concatenate([gaps[..., :first], jnp.moveaxis(later, 0, -1)], axis=-1)
+
+
 def _inner(dist: Distribution) -> Distribution:
     return dist.base_dist if isinstance(dist, Expanded) else dist
 
@@ -93,5 +113,7 @@ def _is_beginning(known: np.ndarray) -> bool:
 def can_condition(dist: Distribution, known: np.ndarray) -> bool:
     """Tell whether the unknown elements of the last axis can be drawn given the others."""
     whole = _inner(dist)
-    series = isinstance(whole, GaussianRandomWalk | RandomWalk | DiscreteMarkovChain) and whole.event_dim == 1
+    if isinstance(whole, AR) and known.sum() < whole.order:  # what came before the known ones is out of sight
+        return False
+    series = isinstance(whole, GaussianRandomWalk | RandomWalk | AR | DiscreteMarkovChain) and whole.event_dim == 1
     return (series and _is_beginning(known)) or isinstance(whole, MultivariateNormal)

@@ -14,7 +14,8 @@ from pyrox.model.handlers import block
 from pyrox.model.leaves import find_effects, find_leaves
 from pyrox.model.marginal import Marginal, position_key
 from pyrox.model.messenger import Messenger
-from pyrox.model.nodes import NEEDS_NUMBERS
+from pyrox.model.nodes import NEEDS_NUMBERS, ancestors
+from pyrox.model.program import Deterministic, RandomVariable
 from pyrox.model.sites import (
     DECENTERED,
     Collect,
@@ -213,6 +214,15 @@ class LogDensity:
     def derived(self) -> list[str]:
         """Names of what is computed from the variables that samplers move, and of those that are not centred."""
         return [*self.deterministics, *self.sites.noncentered]
+
+    @property
+    def depends(self) -> dict[str, list[str]] | None:
+        """Names of the quantities that the distribution of each free variable depends on; None of a function."""
+        if self.model is None:
+            return None
+        above = {rv.name: ancestors([rv.dist]) for rv in self.model.free_RVs}
+        named = RandomVariable | Deterministic
+        return {name: [node.name for node in nodes if isinstance(node, named)] for name, nodes in above.items()}
 
     @property
     def decentered(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ def as_scalars(labels: Iterable[Any]) -> list:
     """Give labels as plain values that compare, whatever array they lie in."""
     array = np.asarray(labels)
     if array.dtype.kind == "M":
-        array = array.astype("datetime64[ns]")
+        return list(array.astype("datetime64[ns]"))
     return array.tolist() if array.ndim == 1 else list(map(tuple, array.tolist()))
 
 
@@ -40,5 +40,9 @@ def positions_of(labels: Iterable[Any], among: Iterable[Any]) -> np.ndarray:
 
 def write_labels(labels: Sequence[Any]) -> str:
     """Write out some labels."""
-    shown = ", ".join(repr(x) for x in labels[:_SHOWN])
+    shown = ", ".join(_write(x) for x in labels[:_SHOWN])
     return shown + (", ..." if len(labels) > _SHOWN else "")
+
+
+def _write(label: Any) -> str:
+    return str(np.datetime_as_string(label, unit="auto")) if isinstance(label, np.datetime64) else repr(label)
