@@ -19,6 +19,7 @@ from pyrox.config import (
     validation_enabled,
 )
 from pyrox.continuation import continue_sampling, resume
+from pyrox.conversion import to_inference_data
 from pyrox.diagnostics import ConvergenceWarning, Finding, Report, diagnose
 from pyrox.errors import InitializationError, ModelError, NodeError, SamplingError, ShapeError, SupportError
 from pyrox.inference import sample
@@ -344,6 +345,7 @@ __all__ = [
     "sgd",
     "stats",
     "to_graphviz",
+    "to_inference_data",
     "to_mermaid",
     "unobserve",
     "validation_enabled",

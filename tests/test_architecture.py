@@ -83,6 +83,7 @@ LAYERS = {
     "pyrox.absent": "base",
     "pyrox.plots": "inference",
     "pyrox.pointwise": "inference",
+    "pyrox.conversion": "inference",
     "pyrox.approximation": "inference",
     "pyrox.variational": "inference",
     "pyrox.storage": "inference",
