@@ -29,6 +29,8 @@ def set_compilation_cache(folder: str | os.PathLike | None) -> None:
     >>> import pyrox as px
     >>> px.set_compilation_cache("compiled")  # doctest: +SKIP
     """
+    if folder is not None and not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"set_compilation_cache takes the path of a folder, or None to keep nothing; met {folder!r}")
     jax.config.update("jax_compilation_cache_dir", None if folder is None else os.fspath(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import jax
+import numpy as np
 
 # The process-wide default, and what a ``with validation_enabled()`` block says instead.
 _default = {"validate": False}
@@ -50,7 +51,7 @@ def enable_validation(is_validate: bool = True) -> None:  # noqa: FBT001, FBT002
     >>> px.enable_validation()
     >>> px.enable_validation(False)
     """
-    _default["validate"] = bool(is_validate)
+    _default["validate"] = _as_flag(is_validate)
 
 
 @contextmanager
@@ -69,11 +70,17 @@ def validation_enabled(is_validate: bool = True) -> Iterator[None]:  # noqa: FBT
     ...     px.dist.Normal(0.0, 1.0)
     Normal(loc=0.0, scale=1.0)
     """
-    token = _VALIDATE.set(bool(is_validate))
+    token = _VALIDATE.set(_as_flag(is_validate))
     try:
         yield
     finally:
         _VALIDATE.reset(token)
+
+
+def _as_flag(is_validate: object) -> bool:
+    if not isinstance(is_validate, bool | np.bool_):
+        raise TypeError(f"is_validate is True or False; met {is_validate!r}")
+    return bool(is_validate)
 
 
 def is_validation_enabled() -> bool:

@@ -45,6 +45,8 @@ def draw(vars: Any, draws: int = 1, random_seed: int | Key | None = None) -> Any
     (10, 3)
     """
     require_count("draws", draws, 1)
+    if isinstance(vars, str):
+        raise ModelError(f"px.draw takes variables themselves, model[{vars!r}]; met {vars!r}")
     several = isinstance(vars, Sequence)
     targets = list(vars) if several else [vars]
     for target in targets:

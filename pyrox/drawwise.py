@@ -27,7 +27,6 @@ def map_draws(
     title: str = "",
     show: bool = False,
     interrupts: Interrupts | None = None,
-    prepare: Callable[[], None] = lambda: None,
 ) -> dict[str, np.ndarray]:
     """Apply a function to every draw.
 
@@ -45,8 +44,6 @@ def map_draws(
         Whether to show progress.
     interrupts
         Where Ctrl-C is counted.
-    prepare
-        Called once the function is traced and compiled: from then on it needs no model any more.
 
     Returns
     -------
@@ -64,7 +61,6 @@ def map_draws(
     size = _batch_size(count, (one, outputs))
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), one)
     executable = compile_function(jax.vmap(function, in_axes=(0, None)), batch, shapes)
-    prepare()
     found = {name: np.empty((count, *x.shape), x.dtype) for name, x in outputs.items()}
     cores = min(available_cores(), math.ceil(count / size))
     jobs = [_Job(executable, draws, data, found, size, (i, cores)) for i in range(cores)]

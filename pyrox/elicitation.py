@@ -64,6 +64,11 @@ def find_constrained_prior(
     """
     if not isinstance(distribution, DistributionStatement):
         raise ModelError(f"find_constrained_prior takes a statement, px.Gamma; met {distribution!r}")
+    if not isinstance(init_guess, Mapping) or not init_guess:
+        raise ModelError(
+            'find_constrained_prior: init_guess names the parameters to find and where to start, {"mu": 0.0, "sigma": '
+            f"1.0}}; met {init_guess!r}"
+        )
     below = (1 - mass) / 2 if mass_below_lower is None else mass_below_lower
     if not lower < upper or not 0 < mass < 1 or not 0 <= below <= 1 - mass:
         raise ModelError(

@@ -12,7 +12,16 @@ from pyrox.handle import carry_out
 from pyrox.messages import tell
 from pyrox.runner import Interrupts, available_cores
 from pyrox.sampling import SamplingRun, Task, check_options, new_chains, random_starts
-from pyrox.settings import Settings, as_flag, as_key, choose_init, choose_warmup, merge_nuts, reject_unknown
+from pyrox.settings import (
+    Settings,
+    as_flag,
+    as_key,
+    choose_init,
+    choose_warmup,
+    merge_nuts,
+    reject_unknown,
+    require_flags,
+)
 from pyrox.store import require_absent, require_zarr
 from pyrox.target import target_of
 from pyrox.typing import Key
@@ -143,6 +152,10 @@ def sample(
     """
     reject_unknown("px.sample", unknown, ("draws", *sample.__kwdefaults__))
     progressbar = as_flag("progressbar", progressbar)
+    require_flags(
+        quiet=quiet, discard_tuned_samples=discard_tuned_samples, blocking=blocking,
+        compute_convergence_checks=compute_convergence_checks,
+    )  # fmt: skip
     if return_inferencedata is not True:
         raise TypeError("return_inferencedata is True: results are InferenceData (ArviZ 0.x) or a DataTree (1.x)")
     direct = {"adaptation": adaptation, "target_accept": target_accept, "max_treedepth": max_treedepth}

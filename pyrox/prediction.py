@@ -1,8 +1,7 @@
 """Predict: from the prior, from the posterior, and at new data."""
 
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -238,6 +237,8 @@ def sample_posterior_predictive(
 
 
 def _names(names: Sequence[str] | None) -> Any:
+    if names is not None and not isinstance(names, Iterable):
+        raise ModelError(f"var_names and frozen are lists of names of variables; met {names!r}")
     return (names,) if isinstance(names, str) else names
 
 
@@ -349,18 +350,15 @@ def predict(
     """
     _require_extendable(idata, extend_inferencedata=extend_inferencedata)
     key, seed = seed_of(random_seed)
-    with Interrupts() as interrupts, ExitStack() as stack:
-        runnable = _at(stack, model, data, coords, model_args, model_kwargs)
+    with Interrupts() as interrupts:
+        runnable = _at(model, data, coords, model_args, model_kwargs)
         forecast = Forecast(
             runnable, idata, sample_dims=sample_dims, var_names=_names(var_names), frozen=_names(frozen), strict=True,
             given=data or (),
         )  # fmt: skip
         _tell(forecast)
         labelled = _label(forecast, {}, seed, ({}, {}), predictions=True)
-        # What is compiled needs the model no more: its own data are back before the draws begin.
-        found = forecast.run(
-            key, title="Predicting", show=progressbar, interrupts=interrupts, prepare=stack.close
-        )
+        found = forecast.run(key, title="Predicting", show=progressbar, interrupts=interrupts)
     for text in forecast.warnings(found):
         warnings.warn(text, stacklevel=2)
     dims, attrs = runnable.dims, labelled["predictions"].attrs
@@ -369,14 +367,14 @@ def predict(
 
 
 def _at(
-    stack: ExitStack, model: Any, data: Mapping[str, Any] | None, coords: Mapping[str, Any] | None, args: tuple,
+    model: Any, data: Mapping[str, Any] | None, coords: Mapping[str, Any] | None, args: tuple,
     kwargs: Mapping[str, Any] | None,
 ) -> Runnable:  # fmt: skip
-    """Make a model runnable at new data, which it keeps as long as the stack is open."""
+    """Make a model runnable at new data; the model itself keeps its own."""
     model = current_model() if model is None else model
     attrs = model_attrs(model) if isinstance(model, Model) else {}  # of the model as it was written
     if isinstance(model, Model):
-        stack.enter_context(replaced(model, data, coords))
+        model = replaced(model, data, coords)
     elif data or coords:
         raise ModelError("data and coords are for a Model: a function takes its new data as model_args, model_kwargs")
     runnable = Runnable(model, args, kwargs)
@@ -418,9 +416,8 @@ def explain_prediction(
     keep their draws: mu
     drawn from their distributions: y
     """
-    with ExitStack() as stack:
-        runnable = _at(stack, model, data, coords, model_args, model_kwargs)
-        return Forecast(
-            runnable, idata, sample_dims=sample_dims, var_names=_names(var_names), frozen=_names(frozen), strict=True,
-            given=data or (),
-        ).plan  # fmt: skip
+    runnable = _at(model, data, coords, model_args, model_kwargs)
+    return Forecast(
+        runnable, idata, sample_dims=sample_dims, var_names=_names(var_names), frozen=_names(frozen), strict=True,
+        given=data or (),
+    ).plan  # fmt: skip

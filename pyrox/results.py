@@ -92,6 +92,10 @@ def assemble(datasets: Mapping[str, Any]) -> Any:
 
 def groups_of(results: Any) -> dict[str, Any]:
     """Take results of either kind apart into datasets by group."""
+    if not hasattr(results, "children") and not callable(getattr(results, "groups", None)):
+        raise ModelError(
+            f"here go the results of px.sample, InferenceData or a DataTree; met {type(results).__name__}"
+        )
     if hasattr(results, "children"):
         return {name: node.to_dataset() for name, node in results.children.items()}
     return {name: results[name] for name in results.groups()}

@@ -51,11 +51,15 @@ class Options:
 def check_options(target: Target, var_names: Sequence[str] | None, idata_kwargs: Mapping[str, Any] | None) -> Options:
     """Check what the results should hold against what the model has."""
     density = target.density
+    if var_names is not None and not isinstance(var_names, str | Sequence):
+        raise ModelError(f"var_names is a list of names of variables; met {var_names!r}")
     known = (*density.free, *density.discrete, *density.drawn, *density.deterministics)
     names = known if var_names is None else (var_names,) if isinstance(var_names, str) else tuple(var_names)
     unknown = [name for name in names if name not in (*known, *density.decentered)]
     if unknown:
         raise ModelError(f"var_names: the model has no variable {unknown[0]!r}; it has {', '.join(known)}")
+    if not isinstance(idata_kwargs or {}, Mapping):
+        raise TypeError(f"idata_kwargs is a dict of {', '.join(_IDATA_OPTIONS)}; met {idata_kwargs!r}")
     extra = dict(idata_kwargs or {})
     strange = [name for name in extra if name not in _IDATA_OPTIONS]
     if strange:

@@ -102,6 +102,8 @@ class Settings:
             raise ValueError(f"target_accept must lie between 0 and 1, not {accept!r}")
         if self.max_treedepth > 20:
             raise ValueError(f"max_treedepth is at most 20, which is a million steps; met {self.max_treedepth}")
+        if self.fused is not None:
+            require_flags(fused=self.fused)
         if self.adaptation not in ADAPTATIONS:
             raise ValueError(f"adaptation is one of {', '.join(map(repr, ADAPTATIONS))}, not {self.adaptation!r}")
 
@@ -114,7 +116,15 @@ class Settings:
 def require_count(name: str, value: Any, least: int) -> None:
     """Raise unless a value is a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        hint = ": a model is given as model=" if callable(value) else ""
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}{hint}")
+
+
+def require_flags(**flags: Any) -> None:
+    """Raise unless values are True or False."""
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} is True or False; met {value!r}")
 
 
 def as_flag(name: str, value: Any) -> bool:

@@ -192,6 +192,9 @@ class LKJCholeskyCov(Distribution):
         _require_dimension("LKJCholeskyCov", dimension)
         if not isinstance(scale_dist, Distribution):
             raise TypeError(f"LKJCholeskyCov: scale_dist must be a distribution; met {scale_dist!r}")
+        if scale_dist.support is constraints.real:
+            kind = type(scale_dist).__name__
+            raise ValueError(f"LKJCholeskyCov: scale_dist draws standard deviations, which are positive; met a {kind}")
         if not scale_dist.event_shape:
             batch = scale_dist.batch_shape[:-1]
             scale_dist = scale_dist.expand((*batch, int(dimension))).to_event(1)

@@ -11,7 +11,7 @@ import numpy as np
 from pyrox.dist import constraints
 from pyrox.dist.constraints import Constraint, dependent_property
 from pyrox.dist.distribution import Distribution, option, param, part
-from pyrox.errors import ShapeError, SupportError
+from pyrox.errors import ModelError, ShapeError, SupportError
 from pyrox.typing import Array, ArrayLike, Key, Shape
 
 
@@ -239,6 +239,8 @@ class CustomDist(Distribution):
         batch_shape: Shape | None = None,
         validate_args: bool | None = None,
     ) -> None:
+        if not callable(log_prob):
+            raise ModelError(f"CustomDist: the log-density (logp) is a function of the value; met {log_prob!r}")
         if support is None:
             support = constraints.independent(constraints.real, len(event_shape)) if event_shape else constraints.real
         if support.event_dim != len(event_shape):
@@ -271,4 +273,14 @@ class CustomDist(Distribution):
         return drawn
 
     def _log_prob(self, value: Array) -> Array:
-        return self.density(value, *self.parameters)
+        found = self.density(value, *self.parameters)
+        if found is None:
+            raise ModelError("the log-density (logp) returns None: was its `return` forgotten?")
+        batch = jnp.shape(value)[: jnp.ndim(value) - len(self.event_shape)]
+        try:
+            fits = jnp.broadcast_shapes(jnp.shape(found), batch) == batch
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ShapeError(f"the log-density (logp) has shape {jnp.shape(found)} where the values have {batch}")
+        return found

@@ -48,6 +48,8 @@ def describe(program: Callable, *args: Any, **kwargs: Any) -> Description:
     theta  free  Normal(loc=0, scale=tau)  real      (2,)   school  tau
     dim school (2): A, B
     """
+    if not callable(program):
+        raise ModelError(f"a px.Model or a function of primitives is described; met {program!r}")
     found = _Structure(None)
     problem, first = _attempt(lambda: jax.eval_shape(lambda: _run(program, args, kwargs, found)))
     graph = _Dependence({}, {}, {}) if problem else _dependence(program, args, kwargs, found)

@@ -56,18 +56,20 @@ class Model(Viewable, Evaluable):
 
     # Fingerprints of the models that this one was derived from.
     origins: frozenset[str] = frozenset()
+    # What inference has made of the model, kept as long as the model lives; a copy starts without.
+    made: Any = None
 
     def __init__(
         self, name: str = "", coords: Mapping[str, Any] | None = None, check_bounds: bool = True  # noqa: FBT001, FBT002
     ) -> None:
+        if not isinstance(name, str):
+            raise ModelError(f"px.Model: name is a str; met {name!r}: labels of dims are given as coords=")
         enclosing = _MODELS.get()
         self.parent = enclosing[-1][0] if enclosing and enclosing[-1][1] == handler_depth() else None
         prefix = "" if self.parent is None or not self.parent.name else f"{self.parent.name}::"
         self.name = f"{prefix}{name}" if name else prefix.removesuffix("::")
         self.registry = Registry() if self.parent is None else self.parent.registry
         self.named_vars: dict[str, Statement] = {}
-        # What inference has made of the model, kept as long as the model lives; a copy starts without.
-        self.made: Any = None
         self.add_coords(coords or {})
 
     def __getstate__(self) -> dict[str, Any]:
@@ -227,7 +229,7 @@ class Model(Viewable, Evaluable):
         if values is None and length is None:
             raise ModelError(f"dim {name!r} needs values or a length")
         labels = None if values is None else as_labels(values, name)
-        size = int(length) if labels is None else len(labels)
+        size = as_length(length, name) if labels is None else len(labels)
         if length is not None and size != length:
             raise ShapeError(f"dim {name!r}: {size} values for length {length}")
         if name in self.registry.lengths and (self.registry.lengths[name], self.registry.coords[name]) != (
@@ -248,7 +250,9 @@ class Model(Viewable, Evaluable):
         """Change the length and the labels of a dim."""
         self._require_dims((name,), f"set_dim({name!r})")
         labels = None if coord_values is None else as_labels(coord_values, name)
-        length = len(labels) if new_length is None and labels is not None else int(new_length or 0)
+        if new_length is None and labels is None:
+            raise ModelError(f"set_dim({name!r}): give new_length= or coord_values=")
+        length = len(labels) if new_length is None else as_length(new_length, name)
         if labels is not None and len(labels) != length:
             raise ShapeError(f"set_dim({name!r}): {len(labels)} values for length {length}")
         former = self.registry.lengths[name], self.registry.coords[name]
@@ -316,8 +320,20 @@ class Model(Viewable, Evaluable):
         return f"<Model{' ' + self.name if self.name else ''} {inside or 'without variables'}>"
 
 
+def as_length(length: Any, dim: str) -> int:
+    """Check the length of a dim."""
+    if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 0:
+        raise ShapeError(f"the length of dim {dim!r} is a whole number that is not negative; met {length!r}")
+    return int(length)
+
+
 def as_labels(values: Any, dim: str) -> tuple:
     """Make a tuple of the labels of a dim."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ModelError(
+            f"coords: the labels of dim {dim!r} are a list or an array; met {values!r}"
+            + (f" (of a length alone, add_coord({dim!r}, length={values}))" if isinstance(values, int) else "")
+        )
     labels = values.tolist() if isinstance(values, np.ndarray) else list(values)
     if any(isinstance(label, list) for label in labels):
         raise ShapeError(f"the labels of dim {dim!r} must be one-dimensional")
@@ -389,7 +405,7 @@ def set_data(
     >>> x.eval().tolist()
     [3.0, 4.0]
     """
-    model = modelcontext(model)
+    model = _require_set_data(new_data, modelcontext(model), coords)
     arrays = {name: _new_value(model, name, value) for name, value in new_data.items()}
     labels = {dim: as_labels(values, dim) for dim, values in (coords or {}).items()}
     model._require_dims(labels, "set_data")
@@ -415,6 +431,16 @@ def set_data(
 
     put(arrays, lengths, new_labels)
     model._refresh_or(undo)
+
+
+def _require_set_data(new_data: Any, model: Any, coords: Any) -> Model:
+    if not isinstance(new_data, Mapping):
+        raise ModelError(f'set_data takes a dict of new values by name, {{"x": [1.0, 2.0]}}; met {new_data!r}')
+    if not isinstance(model, Model):
+        raise ModelError(f"set_data: model is a px.Model; met {model!r}")
+    if not isinstance(coords or {}, Mapping):
+        raise ModelError(f"set_data: coords is a dict of labels by dim; met {coords!r}")
+    return model
 
 
 def _new_value(model: Model, name: str, value: Any) -> np.ndarray:

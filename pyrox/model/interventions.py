@@ -16,7 +16,7 @@ from pyrox.model.nodes import Constant, Node, ancestors
 from pyrox.model.noncentering import noncenter_variable
 from pyrox.model.program import Data, Deterministic, DistExpression, Potential, RandomVariable, Statement
 from pyrox.model.rewrites import infer_config
-from pyrox.model.rewriting import named, rewrite
+from pyrox.model.rewriting import named, require_model, rewrite
 from pyrox.model.variables import make_variables
 
 
@@ -68,6 +68,7 @@ def do(
     ...
     pyrox.errors.ModelError: do: the intervention on 'x' uses 'y', which depends on 'x'
     """
+    require_model(model, "do")
     replaced = {}
     for key, value in _pairs(vars_to_interventions, "do"):
         variable = named(model, key, "do")
@@ -175,6 +176,7 @@ def observe(model: Model, vars_to_observations: Mapping[Any, Any]) -> Model:
     >>> px.observe(model, {"y": [1.0, 2.0, 3.0]})
     <Model free: x; observed: y>
     """
+    require_model(model, "observe")
     given = [(named(model, key, "observe"), value) for key, value in _pairs(vars_to_observations, "observe")]
     replaced, added = {}, []
     for variable, data in given:
@@ -235,6 +237,7 @@ def unobserve(model: Model, vars_to_unobserve: Iterable[Any]) -> Model:
     >>> px.unobserve(model, ["y"])
     <Model free: x, y>
     """
+    require_model(model, "unobserve")
     known = imputations(model.named_vars.values())
     whole_of = {i.observed.name: name for name, i in known.items()}
     replaced, dropped = {}, []
@@ -298,6 +301,7 @@ def prune(model: Model, keep: Iterable[Any] | None = None) -> Model:
     >>> px.prune(model)
     <Model free: x; observed: y>
     """
+    require_model(model, "prune")
     statements = list(model.named_vars.values())
     if keep is None:
         roots = [n for n in statements if isinstance(n, Potential) or _is_observed(n)]
@@ -340,6 +344,7 @@ def change_value_transforms(model: Model, vars_to_transforms: Mapping[Any, Trans
     >>> px.change_value_transforms(model, {"x": square})["x"].transform is square
     True
     """
+    require_model(model, "change_value_transforms")
     replaced = {}
     for key, transform in _pairs(vars_to_transforms, "change_value_transforms"):
         variable = named(model, key, "change_value_transforms")

@@ -125,6 +125,8 @@ class Messenger:
             if len(args) == 1 and callable(args[0]) and not kwargs:
                 return self.around(args[0])
             raise TypeError(f"{type(self).__name__} wraps no function: use it in a with block, or give it one")
+        if not callable(self.fn):
+            raise ModelError(f"{type(self).__name__} wraps a function of primitives or a px.Model; met {self.fn!r}")
         with self:
             return self.fn(*args, **kwargs)
 

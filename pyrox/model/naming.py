@@ -5,6 +5,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 
 def import_function(module: str, name: str) -> Any:
     """Find a function by its module and its name there, which may have dots."""
@@ -50,3 +53,18 @@ class KeepsItsFunction:
     def __setstate__(self, state: dict[str, Any]) -> None:
         fn = state["fn"]
         vars(self).update(state, fn=fn.fn if isinstance(fn, ByName) else fn)
+
+
+def numpy_equivalent(name: str, module: str = "") -> Callable | None:
+    """Find JAX's function of a NumPy or SciPy name."""
+    if module in ("linalg", "fft"):
+        return getattr(getattr(jnp, module), name, None)
+    for place in (jnp, jax.scipy.special):
+        if callable(fn := getattr(place, name, None)):
+            return fn
+    return None
+
+
+def function_name(fn: Callable) -> str:
+    """Name a function in messages."""
+    return {"take": "indexing"}.get(name := getattr(fn, "__name__", type(fn).__name__), name)

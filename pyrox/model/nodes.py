@@ -10,26 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyrox.errors import ModelError, NodeError, ShapeError
+from pyrox.errors import ModelError, NodeError, ShapeError, SupportError
+from pyrox.model import refusals
 from pyrox.model import values as host
 from pyrox.model.indexing import split_index, take
-from pyrox.model.naming import KeepsItsFunction
+from pyrox.model.naming import KeepsItsFunction, function_name, numpy_equivalent
+from pyrox.model.refusals import NEEDS_NUMBERS, WAYS_OUT, Valueless
 from pyrox.typing import Shape
 
-WAYS_OUT = (
-    "a model variable has no value while the model is being written. Use px.math.f(x), NumPy's np.f(x) or operators, "
-    "or px.lift(f)(x) for any JAX function f"
-)
-# What JAX raises when a function needs numbers where it got a placeholder.
-NEEDS_NUMBERS = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.NonConcreteBooleanIndexError,
-)
 
-
-class Node:
+class Node(Valueless):
     """A variable or an expression of a model.
 
     Operators, comparison, indexing, NumPy functions and the usual array methods make expressions. ``==`` compares
@@ -84,6 +74,7 @@ class Node:
     def eval(self, values: dict | None = None, random_seed: Any = 0) -> np.ndarray:
         """Evaluate: data as they stand, variables as given in ``values`` (by name or node), the others drawn."""
         known = {k if isinstance(k, str) else k.name: v for k, v in (values or {}).items()}
+        _require_values(self, known)
         return np.asarray(evaluate_alone(self, known, random_seed))
 
     def __len__(self) -> int:
@@ -96,9 +87,6 @@ class Node:
             raise NodeError(f"{describe(self)} is a scalar and cannot be iterated over: {WAYS_OUT}")
         return (self[i] for i in range(self.shape[0]))
 
-    def __contains__(self, item: Any) -> bool:
-        raise NodeError(f"whether {describe(self)} contains {item!r} is not known: {WAYS_OUT}")
-
     def __getitem__(self, item: Any) -> "Node":
         return call(take, self, *split_index(self, item, Node, describe(self)))
 
@@ -108,29 +96,8 @@ class Node:
     def __eq__(self, other: object) -> bool:
         return self is other
 
-    def __bool__(self) -> bool:
-        raise NodeError(
-            f"{describe(self)} is neither true nor false: {WAYS_OUT}. "
-            "Instead of an if, write px.math.where(condition, a, b)"
-        )
-
-    def _refuse(self, kind: str) -> Any:
-        raise NodeError(f"{describe(self)} cannot be turned into {kind}: {WAYS_OUT}")
-
-    def __float__(self) -> float:
-        return self._refuse("a float")
-
-    def __int__(self) -> int:
-        return self._refuse("an int")
-
-    def __index__(self) -> int:
-        return self._refuse("an int")
-
-    def __complex__(self) -> complex:
-        return self._refuse("a complex number")
-
-    def __array__(self, *_args: Any, **_kwargs: Any) -> np.ndarray:
-        return self._refuse("a NumPy array")
+    def _told(self) -> str:
+        return describe(self)
 
     @property
     def __jax_array__(self) -> Any:
@@ -193,11 +160,14 @@ class Expression(KeepsItsFunction, Node):
         leaves = [host.as_literal(leaf) for leaf in leaves]
         try:
             self._fill(leaves, hidden=True)
-        except NEEDS_NUMBERS:
+        except NEEDS_NUMBERS as error:
             if not any(host.is_array(leaf) for leaf in leaves):
-                raise
+                raise refusals.needs_numbers(function_name(fn), error) from error
             # The function looks into its arrays (to work out a shape, say): keep them as they are.
-            self._fill(leaves, hidden=False)
+            try:
+                self._fill(leaves, hidden=False)
+            except NEEDS_NUMBERS as again:
+                raise refusals.needs_numbers(function_name(fn), again) from again
 
     def _fill(self, leaves: list, *, hidden: bool) -> None:
         inputs: list[Node] = []
@@ -221,13 +191,16 @@ class Expression(KeepsItsFunction, Node):
             self.struct = _infer(self.fn, self.layout, self.leaves, structs)
         except NEEDS_NUMBERS:
             raise
-        except (TypeError, ValueError, IndexError) as error:
+        except (TypeError, ValueError, IndexError, NameError) as error:
             if isinstance(error, NodeError):
                 raise
             told = ", ".join(
                 _describe_shape(node) for node in self.inputs if not isinstance(node, Constant) or node.shape
             )
-            raise ShapeError(f"{function_name(self.fn)} cannot be applied to {told}: {error}") from error
+            nameless = any(not hasattr(node.abstract, "dtype") for node in self.inputs)
+            raise refusals.not_applicable(
+                function_name(self.fn), told, self.leaves, error, nameless=nameless
+            ) from error
 
 
 class _Pick:
@@ -276,14 +249,26 @@ _OF_SHAPES = (jnp.shape, jnp.ndim, jnp.size)
 def call(fn: Callable, *args: Any, **kwargs: Any) -> Any:
     """Apply a function: an expression if any argument holds a node, its value otherwise."""
     if not contains_node((args, kwargs)):
-        return fn(*args, **kwargs)
+        return _call_plain(fn, args, kwargs)
     if fn in _OF_SHAPES and len(args) == 1 and not kwargs and isinstance(args[0], Node):
         return getattr(args[0], fn.__name__)
     node = Expression(fn, args, kwargs)
     if isinstance(node.struct, jax.ShapeDtypeStruct):
         return node
     outputs, layout = jax.tree.flatten(node.struct)
+    if not outputs:
+        raise refusals.returns_nothing(function_name(fn))
     return jax.tree.unflatten(layout, [Expression(_Pick(i), (node,), {}) for i in range(len(outputs))])
+
+
+def _call_plain(fn: Callable, args: tuple, kwargs: dict) -> Any:
+    try:
+        return fn(*args, **kwargs)
+    except TypeError as error:
+        strange = [x for x in args if x is None or isinstance(x, str)]
+        if strange:
+            raise refusals.strange_operand(function_name(fn), strange[0]) from error
+        raise
 
 
 def contains_node(tree: Any) -> bool:
@@ -314,6 +299,8 @@ def lift(fn: Callable) -> Callable:
     (3,)
     """
 
+    refusals.require_function(fn, "px.lift")
+
     def lifted(*args: Any, **kwargs: Any) -> Any:
         return call(fn, *args, **kwargs)
 
@@ -321,21 +308,6 @@ def lift(fn: Callable) -> Callable:
     lifted.__doc__ = fn.__doc__
     lifted.__wrapped__ = fn  # where @px.lift decorates fn, its name leads here
     return lifted
-
-
-def numpy_equivalent(name: str, module: str = "") -> Callable | None:
-    """Find JAX's function of a NumPy or SciPy name."""
-    if module in ("linalg", "fft"):
-        return getattr(getattr(jnp, module), name, None)
-    for place in (jnp, jax.scipy.special):
-        if callable(fn := getattr(place, name, None)):
-            return fn
-    return None
-
-
-def function_name(fn: Callable) -> str:
-    """Name a function in messages."""
-    return {"take": "indexing"}.get(name := getattr(fn, "__name__", type(fn).__name__), name)
 
 
 def describe(node: Any, depth: int = 2) -> str:
@@ -369,9 +341,31 @@ def evaluate(target: Node, values: dict[Node, Any], constant: Callable[[Constant
         elif missing := [i for i in node.inputs if i not in values]:
             todo.extend(reversed(missing))
         else:
-            value = constant(node) if isinstance(node, Constant) else node.compute([values[i] for i in node.inputs])
+            value = constant(node) if isinstance(node, Constant) else _compute(node, [values[i] for i in node.inputs])
             values[todo.pop()] = value
     return values[target]
+
+
+def _compute(node: Node, inputs: Sequence[Any]) -> Any:
+    """Evaluate an operation; where shapes do not fit, as when data were replaced one by one, say which."""
+    try:
+        return node.compute(inputs)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, (ModelError, NodeError, ShapeError, SupportError, *NEEDS_NUMBERS)):
+            raise
+        if "shape" not in str(error):
+            raise
+        told = ", ".join(f"{describe(i, 1)} of shape {jnp.shape(x)}" for i, x in zip(node.inputs, inputs, strict=True))
+        name = function_name(getattr(node, "fn", type(node)))
+        raise ShapeError(f"{name} cannot be applied to {told}: {refusals.first_line(error)}") from error
+
+
+def _require_values(node: Node, known: Mapping[str, Any]) -> None:
+    """Refuse values of another shape than that of their variable."""
+    named = {part.name: part for part in ancestors([node]) if part.name is not None}
+    for name, value in known.items():
+        if name in named and np.shape(value) != named[name].shape:
+            raise ShapeError(f"eval: {name!r} has shape {named[name].shape}, the value {np.shape(value)}")
 
 
 def ancestors(targets: Sequence[Node]) -> list[Node]:

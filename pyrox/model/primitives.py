@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pyrox.dist import Distribution
+from pyrox.dist.constraints import Constraint
 from pyrox.errors import ModelError, ShapeError
 from pyrox.model import values as host
 from pyrox.model.messenger import Message, apply_stack, handler_depth, has_tracer, make_message, shape_of
@@ -62,6 +63,8 @@ def sample(
     msg = make_message("sample", name, fn, kwargs=kwargs, value=obs, is_observed=obs is not None, **fields)
     if not isinstance(fn, Distribution) and not callable(fn):
         raise ModelError(f"sample({name!r}) takes a distribution, or a function of a key; met {fn!r}")
+    if isinstance(obs, str):
+        raise ModelError(f"sample({name!r}): obs are numbers; met {obs!r}")
     apply_stack(msg)
     if obs is None and msg["infer"].get("exact"):
         _require_exact(msg)
@@ -107,10 +110,15 @@ def param(name: str, init_value: Any = None, **kwargs: Any) -> Any:
         made = {"rng_key": None, "name": name, **kwargs}
         return apply_stack(make_message("param", name, _drawn, args=(init_value,), kwargs=made))["value"]
     constraint = kwargs.get("constraint")
+    if constraint is not None and not isinstance(constraint, Constraint):
+        raise ModelError(f"param({name!r}): constraint is one of px.dist.constraints; met {constraint!r}")
     if constraint is not None and init_value is not None and not has_tracer((constraint, init_value)):
         host.require_support(np.asarray(init_value), constraint, f"param {name!r}: its value to start from")
     msg = make_message("param", name, _initial, args=(init_value,), kwargs=kwargs)
-    return apply_stack(msg)["value"]
+    value = apply_stack(msg)["value"]
+    if value is None:
+        raise ModelError(f"param({name!r}) has no value: give the one to start from, param({name!r}, 1.0)")
+    return value
 
 
 def _initial(init_value: Any, **_kwargs: Any) -> Any:
@@ -128,6 +136,13 @@ def _drawn(init_fn: Callable, *, rng_key: Key | None, name: str, **_kwargs: Any)
 
 def _identity(value: Any) -> Any:
     return value
+
+
+def _require_value(value: Any, what: str) -> None:
+    if value is None:
+        raise ModelError(f"{what} is None: was a `return` forgotten in the function that makes it?")
+    if isinstance(value, str):
+        raise ModelError(f"{what} takes an array; met {value!r}")
 
 
 def deterministic(name: str, value: Any, **fields: Any) -> Any:
@@ -152,6 +167,7 @@ def deterministic(name: str, value: Any, **fields: Any) -> Any:
     >>> deterministic("twice", 2 * 3.0)
     6.0
     """
+    _require_value(value, f"deterministic({name!r})")
     return apply_stack(make_message("deterministic", name, _identity, args=(value,), value=value, **fields))["value"]
 
 
@@ -174,6 +190,7 @@ def factor(name: str, log_factor: ArrayLike, **fields: Any) -> None:
     >>> trace(lambda: factor("penalty", -1.0)).get_trace()["penalty"]["value"]
     -1.0
     """
+    _require_value(log_factor, f"factor({name!r})")
     apply_stack(make_message("factor", name, _identity, args=(log_factor,), value=log_factor, **fields))
 
 

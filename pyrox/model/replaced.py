@@ -1,7 +1,6 @@
-"""Put other data and labels into a model for a while; what goes by labels follows them."""
+"""Copy a model with other data and labels; what goes by labels follows them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,13 +13,11 @@ from pyrox.model.labels import as_scalars, positions_of, write_labels
 from pyrox.model.missing import imputations
 from pyrox.model.nodes import Constant, Expression, Node, _Slot, ancestors
 from pyrox.model.program import Data, Deterministic, RandomVariable, Statement
+from pyrox.model.rewriting import rewrite
 
 
-@contextmanager
-def replaced(
-    model: Model, data: Mapping[str, Any] | None = None, coords: Mapping[str, Any] | None = None
-) -> Iterator[Model]:
-    """Run a block with other data and labels in a model, and put the former ones back, whatever happens.
+def replaced(model: Model, data: Mapping[str, Any] | None = None, coords: Mapping[str, Any] | None = None) -> Model:
+    """Copy a model, with other data and labels; the model stays as it is, whoever uses it meanwhile.
 
     Data that are not named follow new labels of their dims: they are put in the order of the labels, and indices go on
     to mean the same levels.
@@ -41,24 +38,15 @@ def replaced(
     ShapeError
         If the new data do not fit together.
     """
+    for what, given in (("data", data), ("coords", coords)):
+        if not isinstance(given or {}, Mapping):
+            raise ModelError(f"{what} is a dict of new values by name; met {given!r}")
     data, coords = dict(data or {}), dict(coords or {})
-    registry, named = model.registry, model.named_vars
-    former = dict(registry.lengths), dict(registry.coords), registry.version
-    values = {node: node.value for node in model.data_vars}
-    try:
-        model.named_vars = _joined(named, data)
-        if data or coords:
-            _put(model, data, coords)
-        yield model
-    finally:
-        model.named_vars = named
-        if data or coords:
-            for node, value in values.items():
-                node.value = value
-            registry.lengths.update(former[0])
-            registry.coords.update(former[1])
-            model.refresh()
-            registry.version = former[2]
+    model = rewrite(model)
+    model.named_vars = _joined(model.named_vars, data)
+    if data or coords:
+        _put(model, data, coords)
+    return model
 
 
 def _joined(named: Mapping[str, Statement], data: Mapping[str, Any]) -> dict[str, Statement]:

@@ -41,6 +41,7 @@ def rewrite(
     ModelError
         If the new statements depend on one another in a circle, or the model is a part of another.
     """
+    require_model(model, "rewrite")
     replaced, dropped = dict(replaced or {}), set(dropped)
     own = list(model.named_vars.values())
     stated = [replaced.get(node, node) for node in own if node not in dropped] + list(added)
@@ -113,8 +114,15 @@ def _copy_node(node: Node, inputs: tuple[Node, ...], known: set[Node]) -> Node:
     return twin
 
 
+def require_model(model: Any, what: str) -> None:
+    """Refuse what is no model."""
+    if not isinstance(model, Model):
+        raise ModelError(f"{what} takes a px.Model; met {model!r}")
+
+
 def named(model: Model, variable: Any, what: str) -> Statement:
     """Find a variable of a model, by name or by itself."""
+    require_model(model, what)
     if isinstance(variable, Node):
         if variable.name is None or variable.name not in model or model[variable.name] is not variable:
             raise ModelError(f"{what}: {variable!r} is no variable of this model; it has {', '.join(model.named_vars)}")

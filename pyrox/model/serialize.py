@@ -42,7 +42,7 @@ _PLACES = {place: kind for kind, place in _KINDS.items()}
 _ROWS = {row.name: row for row in ROWS}
 _BUILTIN = {kind.__name__: kind for kind in (bool, int, float, complex)}
 _NUMBERS = "biufc"
-_OF_MODEL = ("name", "parent", "registry", "named_vars")
+_OF_MODEL = ("name", "parent", "registry", "named_vars", "made")
 # What follows from the rest.
 _DERIVED = {Expression: ("leaves", "layout"), DistExpression: ("leaves", "layout", "struct", "_abstract")}
 

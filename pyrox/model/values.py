@@ -1,5 +1,6 @@
 """Take users' data in: lists, NumPy and JAX arrays, pandas and xarray objects become checked NumPy arrays."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -57,7 +58,10 @@ def as_host(value: Any, what: str) -> np.ndarray:
             array = array.astype(float)
         except (TypeError, ValueError):
             raise ModelError(f"{what} holds objects, not numbers: {array.ravel()[:3].tolist()} ...") from None
-    if array.dtype.kind not in "biufc":
+    if array.dtype.kind == "c":
+        met = array.ravel()[:3].tolist()
+        raise ModelError(f"{what} must be real numbers; met {met} ...: give real and imaginary parts apart")
+    if array.dtype.kind not in "biuf":
         raise ModelError(
             f"{what} must be numbers; met {array.dtype}: {array.ravel()[:3].tolist()} ... "
             "(labels: pandas.factorize(labels)[0] gives their indices)"
@@ -118,9 +122,9 @@ def as_dims(dims: Any, what: str) -> tuple[str | None, ...] | None:
     """Make a tuple of names of dims, or one name."""
     if dims is None:
         return None
-    items = (dims,) if isinstance(dims, str) else tuple(dims)
+    items = (dims,) if isinstance(dims, str) else tuple(dims) if isinstance(dims, Iterable) else (dims,)
     if not all(d is None or isinstance(d, str) for d in items):
-        raise ModelError(f"{what}: dims are names; met {dims!r}")
+        raise ModelError(f'{what}: dims are names of axes, dims="school" or dims=("school", "year"); met {dims!r}')
     named = [d for d in items if d is not None]
     if len(set(named)) < len(named):
         raise ShapeError(f"{what}: dims {items} name one dim twice: give the second axis a dim of its own")

@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Mapping
+from types import FunctionType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyrox.dist import Distribution, constraints
+from pyrox.dist import Distribution
 from pyrox.dist.transforms import ComposeTransform, Transform
 from pyrox.errors import ModelError, NodeError, ShapeError
 from pyrox.model import missing, primitives, program
@@ -17,6 +18,14 @@ from pyrox.model.graph import Model, enclosing_model
 from pyrox.model.minibatch import name_batches
 from pyrox.model.nodes import Constant, Node, ancestors, call, contains_node, describe, evaluate_alone
 from pyrox.model.noncentering import noncenter_variable
+from pyrox.model.parameters import (
+    in_own_words,
+    require_all,
+    require_density,
+    require_nameless,
+    require_not_none,
+    require_parameters,
+)
 from pyrox.model.program import DistExpression, RandomVariable, fit_batch
 from pyrox.model.table import Row
 
@@ -73,7 +82,7 @@ class DistributionStatement:
 
     def __call__(
         self,
-        name: str,
+        name: str | None = None,
         *params: Any,
         dims: Any = None,
         shape: Any = None,
@@ -100,9 +109,10 @@ class DistributionStatement:
             return _state_sample(self.row, name, given, dims, shape, observed, total_size, hints)
         full = model.full_name(name, self.row.name, dims)
         given = _prefer_logits(given, self.row)
-        _require_parameters(self.row, given, what)
         dist = _make_dist(_Builder(self.row, None, sized), given, what)
+        require_parameters(self.row, given, what, dist)
         nodes = make_variables(model, full, dist, dims, shape, observed, initval, total_size, transform)
+        require_density(dist, nodes[0].struct, what)
         if noncentered:
             nodes = [noncenter_variable(nodes[-1])]
         for node in nodes[:-1]:
@@ -134,6 +144,7 @@ class DistributionStatement:
             if name in given and given[name] is not None:
                 raise ModelError(f"{what}: parameter {name!r} is given twice")
             given[name] = value
+        require_not_none(self.row, given, what)
         accepted = self.row.accepted()
         unknown = [n for n in given if n not in accepted]
         if unknown == ["size"]:
@@ -224,6 +235,8 @@ def _state_sample(
 
 
 def _as_parameter(value: Any, what: str) -> Any:
+    if isinstance(value, str | Model) or (isinstance(value, FunctionType | type) or value is Ellipsis):
+        raise ModelError(f"{what} takes numbers or variables of the model; met {value!r}")
     if not isinstance(value, list | tuple):
         return value
     if contains_node(value):
@@ -252,6 +265,7 @@ def _make_dist(builder: _Builder, given: dict, what: str) -> DistExpression:
         if contains_node(value):
             raise ModelError(f"{what}: parameter {n} must be known when the model is written; met {describe(value)}")
     trees = builder.row.trees.split()
+    require_nameless(builder.row, given, what)
     params = {
         n: v if n in trees else _as_parameter(v, f"{what}: parameter {n}")
         for n, v in given.items()
@@ -264,33 +278,11 @@ def _make_dist(builder: _Builder, given: dict, what: str) -> DistExpression:
     except ValueError as error:
         told = ", ".join(f"{n} {v.shape}" for n, v in params.items() if hasattr(v, "shape"))
         kind = ShapeError if isinstance(error, ShapeError) or "shape" in str(error) else ModelError
-        raise kind(f"{what}: {error}" + (f" (parameters: {told})" if told else "")) from error
+        why = in_own_words(builder.row, error) + (f" (parameters: {told})" if told else "")
+        raise kind(f"{what}: {why}") from error
     except TypeError as error:
+        require_all(builder.row, error, what)
         raise ModelError(f"{what}: {error}; its parameters are {', '.join(builder.row.accepted())}") from error
-
-
-def _require_parameters(row: Row, given: dict, what: str) -> None:
-    """Check the parameters whose values are known."""
-    spelling = row.spelling()
-    domains = getattr(row.make, "arg_constraints", {})
-    taken = {n for way in row.ways if all(k in given for k in inspect.signature(way).parameters)
-             for n in inspect.signature(way).parameters}  # fmt: skip
-    for name, value in given.items():
-        known = value.value if isinstance(value, program.Data | Constant) else host.as_literal(value)
-        domain = domains.get(spelling.get(name, ""))
-        if isinstance(value, DistExpression) and domain is not None:
-            raise ModelError(f"{what}: parameter {name} takes numbers or variables, not a distribution: give it a name")
-        if domain in (None, constraints.dependent) or name in taken:
-            continue
-        if isinstance(known, Distribution) or contains_node(known):
-            continue
-        array = host.as_host(known, f"{what}: parameter {name}")
-        if np.isnan(array).any() if array.dtype.kind == "f" else False:
-            host.require_finite(array, f"{what}: parameter {name}", "parameters cannot be missing")
-        if domain is constraints.real or domain is constraints.real_vector or not constraints.has_fixed_support(domain):
-            continue
-        if array.ndim >= domain.event_dim:
-            host.require_support(array, domain, f"{what}: parameter {name}")
 
 
 def make_variables(

@@ -138,6 +138,15 @@ class HMC:
     ) -> None:
         if (model is None) == (potential_fn is None):
             raise ModelError(f"{type(self).__name__} takes either a model or a potential_fn")
+        kind = type(self).__name__
+        for name, value in {"model": model, "potential_fn": potential_fn, "init_strategy": init_strategy}.items():
+            if value is not None and not callable(value):
+                raise ModelError(f"{kind}: {name} is a {'px.Model or a ' * (name == 'model')}function; met {value!r}")
+        if isinstance(target_accept_prob, str) or not 0 < target_accept_prob < 1:
+            raise ValueError(f"{kind}: target_accept_prob must lie between 0 and 1, not {target_accept_prob!r}")
+        for name, value in {"step_size": step_size, "trajectory_length": trajectory_length}.items():
+            if value is not None and (isinstance(value, str) or not value > 0):
+                raise ValueError(f"{kind}: {name} must be positive, not {value!r}")
         self.model, self.potential_fn = model, potential_fn
         self.target_accept_prob, self.init_strategy = float(target_accept_prob), init_strategy
         learnt = None if not adapt_mass_matrix else adaptation or ("dense" if dense_mass else "diag")

@@ -41,6 +41,8 @@ class ModelSource:
         """Give a starting position of a chain."""
         if self._init_params is not None:
             given = _of_chain(self._init_params, chain, num_chains)
+            if not isinstance(given, Mapping):
+                raise ModelError(f"init_params is a dict of unconstrained values by variable; met {given!r}")
             missing = [name for name in self.density.free if name not in given]
             if missing:
                 raise ModelError(f"init_params lack {missing[0]!r}; they need {', '.join(self.density.free)}")
@@ -176,5 +178,7 @@ def initialize_model(
 
 def as_typed_key(key: Any) -> Key:
     """Accept keys of both of JAX's kinds."""
+    if not isinstance(key, jax.Array | np.ndarray):
+        raise ModelError(f"rng_key is a JAX key, jax.random.key(0); met {key!r}")
     key = jnp.asarray(key)
     return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)

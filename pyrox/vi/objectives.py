@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pyrox.typing import Array, Key
 from pyrox.vi.terms import Particle, program_particle
@@ -130,6 +131,8 @@ class RenyiELBO(ELBO):
     """
 
     def __init__(self, alpha: float = 0, num_particles: int = 2) -> None:
+        if isinstance(alpha, bool) or not isinstance(alpha, int | float | np.number):
+            raise ValueError(f"RenyiELBO: alpha is a number; met {alpha!r}")
         if alpha == 1:
             raise ValueError("RenyiELBO: at alpha = 1 the bound is the ELBO; use ELBO(num_particles)")
         ELBO.__init__(self, num_particles, analytic_kl=False)

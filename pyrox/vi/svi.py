@@ -125,7 +125,9 @@ class SVI:
         for what, fn in (("model", model), ("guide", guide)):
             if not callable(fn):
                 raise ModelError(f"SVI: {what} is a px.Model or a function of primitives; met {fn!r}")
-        if not hasattr(loss, "loss"):
+            if isinstance(fn, type):
+                raise ModelError(f"SVI: {what} is the class {fn.__name__}: write {fn.__name__}(model)")
+        if not hasattr(loss, "loss") or isinstance(loss, type):
             raise ModelError(f"SVI: loss is an objective such as ELBO(); met {loss!r}")
         self.model, self.guide, self.loss, self.static_kwargs = model, guide, loss, static_kwargs
         self.optim = as_optimizer(optim)
@@ -341,4 +343,6 @@ def _result_of(job: FitJob, state: SVIState) -> SVIRunResult:
 
 
 def _typed(key: Key) -> Key:
+    if not isinstance(key, jax.Array | np.ndarray):
+        raise ModelError(f"rng_key is a JAX key, jax.random.key(0); met {key!r}")
     return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
