@@ -16,7 +16,7 @@ from pyrox.handle import carry_out
 from pyrox.identity import require_same_data
 from pyrox.runner import Interrupts, available_cores
 from pyrox.sampling import STATE_GROUP, TERMS, Options, SamplingRun, Task, check_options, saved_chains
-from pyrox.settings import Settings, require_count
+from pyrox.settings import Settings, require_count, require_path
 from pyrox.store import Store, require_zarr
 from pyrox.target import Target, target_of
 
@@ -70,6 +70,7 @@ def resume(
     ...     mu = px.Normal("mu", 0.0, 10.0)
     ...     idata = px.resume("run.zarr", draws=2000)  # doctest: +SKIP
     """
+    require_path(checkpoint, "px.resume")
     require_zarr()
     store = Store.open(checkpoint)
     record, what = store.record, f"the run in {os.fspath(checkpoint)!r}"
@@ -227,6 +228,14 @@ def _kept_state(former: Mapping[str, Any]) -> Any:
 def _former_options(target: Target, former: Mapping[str, Any]) -> Options:
     """Keep the variables and labels of a result."""
     posterior = former["posterior"]
+    density = target.density
+    known = (*density.free, *density.discrete, *density.drawn, *density.deterministics, *density.decentered)
+    strange = [str(name) for name in posterior.data_vars if name not in known]
+    if strange:
+        raise ModelError(
+            f"the result that is to be continued is of another model: it has {strange[0]!r}, this one has "
+            f"{', '.join(known)}"
+        )
     options = check_options(target, [str(name) for name in posterior.data_vars], None)
     dims, coords = dict(options.dims), dict(options.coords)
     for group in ("posterior", *TERMS):

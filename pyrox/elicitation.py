@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pyrox.config import validation_enabled
 from pyrox.dist import biject_to, constraints
 from pyrox.errors import ModelError
 from pyrox.model.nodes import evaluate_alone
@@ -88,7 +89,8 @@ def find_constrained_prior(
         wanted = jnp.asarray([below, below + mass])
         return ends - wanted if len(names) > 1 else (ends[1] - ends[0] - mass)[None]
 
-    evaluate_alone(distribution.dist(**init_guess, **fixed))  # an unknown parameter is told here
+    with validation_enabled():  # a wrong parameter is told here
+        evaluate_alone(distribution.dist(**init_guess, **fixed))
     start = jnp.stack([t.inv(jnp.asarray(float(init_guess[n]))) for n, t in zip(names, transforms, strict=True)])
     location = np.array([t.codomain is constraints.real for t in transforms])
     around = np.where(location, (lower + upper) / 2, start), np.where(location, upper - lower, 1.5)

@@ -21,6 +21,7 @@ from pyrox.settings import (
     merge_nuts,
     reject_unknown,
     require_flags,
+    require_path,
 )
 from pyrox.store import require_absent, require_zarr
 from pyrox.target import target_of
@@ -177,6 +178,7 @@ def sample(
             f"initvals with init={init!r} is one mapping of names to values: where the approximation starts"
         )
     if checkpoint is not None:
+        require_path(checkpoint, "checkpoint=")
         require_zarr()
         require_absent(checkpoint)
 

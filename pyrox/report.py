@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pyrox.errors import ModelError
 from pyrox.findings import Facts, Finding, Quality, Report
 from pyrox.mixing import normal_quantile, rank_rhat_and_ess
 from pyrox.separation import energy_fraction, longest_rest, odd_chains, rotation_scores
@@ -66,6 +67,11 @@ def diagnose(idata: Any) -> Report:
        Analysis 16.
     .. [2] Betancourt (2017), A conceptual introduction to Hamiltonian Monte Carlo, arXiv:1701.02434.
     """
+    if not any(hasattr(idata, name) for name in ("children", "groups")):
+        raise ModelError(f"diagnose judges the results of px.sample; met {type(idata).__name__}")
+    missing = [name for name in ("posterior", "sample_stats") if name not in idata]
+    if missing:
+        raise ModelError(f"diagnose judges a run of px.sample: these results have no group {missing[0]!r}")
     stats = {str(name): x.transpose("chain", "draw", ...).values for name, x in idata["sample_stats"].data_vars.items()}
     return replace(examine(idata["posterior"], stats), facts=_gather(idata, stats))
 

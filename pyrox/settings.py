@@ -1,6 +1,7 @@
 """What a run is asked for: checked, and with the habits of PyMC's users understood."""
 
 import difflib
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ _ADVICE = {
     "num_chains": "use chains=",
     "seed": "use random_seed=",
     "rng_key": "use random_seed=",
+    "optimizer": "use obj_optimizer=, px.vi.optim.Adam(0.01)",
+    "learning_rate": "use obj_optimizer=, px.vi.optim.Adam(0.01)",
+    "num_particles": "use obj_n_mc=",
+    "num_steps": "use n=",
 }
 
 # Of those, PyMC's defaults, which ask for nothing: a call that passes them on means no more than one without.
@@ -118,6 +123,12 @@ def require_count(name: str, value: Any, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         hint = ": a model is given as model=" if callable(value) else ""
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}{hint}")
+
+
+def require_path(path: Any, what: str) -> None:
+    """Raise unless a value can be the name of a file."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{what} takes the path of a file or folder; met {type(path).__name__}")
 
 
 def require_flags(**flags: Any) -> None:

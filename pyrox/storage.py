@@ -23,6 +23,7 @@ from pyrox.errors import ModelError
 from pyrox.model import Model
 from pyrox.model.fingerprint import fingerprint, fingerprints
 from pyrox.model.serialize import from_plain, to_plain
+from pyrox.settings import require_path
 
 _FORMAT = 1
 _STALE_SECONDS = 3600.0
@@ -87,6 +88,9 @@ def save(model: Model, idata: Any, path: str | os.PathLike) -> None:
             f"px.save(model, idata, path) keeps a px.Model; met {type(model).__name__}"
             + (": a function of primitives is kept by its own source" if callable(model) else "")
         )
+    require_path(path, "px.save(model, idata, path)")
+    if idata is not None:
+        results.groups_of(idata)
     written, arrays = to_plain(model)
     parts: list[tuple[str, Any, list[np.ndarray]]] = [(_MODEL, written, arrays)]
     model_hash = fingerprint(model)
@@ -148,6 +152,7 @@ def load(path: str | os.PathLike, *, modules: Sequence[str] | None = None) -> Sa
     ...     px.load(f"{folder}/model.pyrox", modules=[]).model
     <Model free: slope; observed: y; data: x>
     """
+    require_path(path, "px.load")
     try:
         with zipfile.ZipFile(path) as file:
             about = _read_about(file, path)

@@ -15,7 +15,7 @@ from pyrox.approximation import Approximation, require_whole
 from pyrox.errors import SamplingError
 from pyrox.progress import Progress, start_progress
 from pyrox.runner import Interrupts, Runner
-from pyrox.settings import as_key
+from pyrox.settings import as_key, reject_unknown
 from pyrox.target import Target, target_of
 from pyrox.typing import Array, Key, Tree
 from pyrox.vi import optim as optimizers
@@ -101,6 +101,11 @@ class _Ask(NamedTuple):
     describe: Callable[..., Approximation] | None = None  # what callbacks see
 
 
+def _parameters_of_fit() -> tuple[str, ...]:
+    code = fit.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
 def fit(
     n: int = 10_000,
     method: str = "advi",
@@ -116,6 +121,7 @@ def fit(
     num_paths: int = _NUM_PATHS,
     model_args: tuple = (),
     model_kwargs: Mapping[str, Any] | None = None,
+    **unknown: Any,
 ) -> Approximation:
     r"""Approximate the posterior by a distribution that is easy to draw from.
 
@@ -183,6 +189,9 @@ def fit(
     >>> approximation.khat < 0.7
     True
     """
+    reject_unknown("px.fit", unknown, _parameters_of_fit())
+    if callbacks is not None and not (isinstance(callbacks, Sequence) and all(map(callable, callbacks))):
+        raise TypeError(f"callbacks is a list of functions; met {callbacks!r}")
     if method not in METHODS:
         raise ValueError(f"method is one of {', '.join(METHODS)}; met {method!r}")
     for name, value in (("n", n), ("obj_n_mc", obj_n_mc), ("num_paths", num_paths)):

@@ -14,8 +14,9 @@ from pyrox.model.handlers import block
 from pyrox.model.leaves import find_effects, find_leaves
 from pyrox.model.marginal import Marginal, position_key
 from pyrox.model.messenger import Messenger
-from pyrox.model.nodes import NEEDS_NUMBERS, ancestors
+from pyrox.model.nodes import ancestors
 from pyrox.model.program import Deterministic, RandomVariable
+from pyrox.model.refusals import NEEDS_NUMBERS, needs_numbers
 from pyrox.model.sites import (
     DECENTERED,
     Collect,
@@ -84,12 +85,15 @@ class LogDensity:
         self._known_args: dict[str, Any] = {}
         try:
             self.sites = self._inspect(arrays)
-        except NEEDS_NUMBERS:
+        except NEEDS_NUMBERS as error:
             if not arrays:
-                raise
+                raise needs_numbers(f"the program {_name_of(program)}", error) from error
             # The program looks into its arguments (to work out a shape, say): they become part of the structure.
             self._known_args, arrays = arrays, {}
-            self.sites = self._inspect(arrays)
+            try:
+                self.sites = self._inspect(arrays)
+            except NEEDS_NUMBERS as again:
+                raise needs_numbers(f"the program {_name_of(program)}", again) from again
         _require_samplable(self)
         self.dim = self.sites.dim
         self.free = self.sites.free
@@ -307,6 +311,8 @@ class LogDensity:
         SupportError
             If an initval lies outside the support of its variable.
         """
+        if initvals is not None and not isinstance(initvals, Mapping):
+            raise ModelError(f"initvals is a dict of values by name of the variable; met {initvals!r}")
         unknown = [n for n in initvals or {} if n not in (*self.free, *self.discrete, *self.drawn)]
         if unknown:
             raise ModelError(f"initvals: {unknown[0]!r} is no free variable; these are {', '.join(self.free)}")
@@ -414,3 +420,7 @@ def _require_samplable(logdensity: LogDensity) -> None:
         named = [name for name in sites.data if ":" not in name]
         there += [f"data {', '.join(named)}"] if named else []
         raise ModelError(f"the model has no free variables; it has {'; '.join(there) or 'no variables at all'}")
+
+
+def _name_of(program: Callable) -> str:
+    return getattr(program, "__name__", None) or type(program).__name__

@@ -357,6 +357,11 @@ class Density(Values):
 
     def observe(self, msg: Message, value: Array) -> Array:
         checked = self.sites.observed.get(msg["name"]) is not None
+        if value is None:
+            raise ModelError(
+                f"{msg['name']!r} was not there when the program ran before: the names of its statements must be the "
+                "same in every run"
+            )
         value = jnp.asarray(value)
         self.terms[msg["name"]] = _sum_inside(msg, value) if checked else weighted(msg, msg["fn"].log_prob(value))
         return value
