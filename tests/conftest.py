@@ -9,5 +9,5 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 # Helpers hold no doctests, benchmarks are no tests.
 collect_ignore = [
     "cases.py", "checks.py", "everyday.py", "fits.py", "kept_models.py", "models.py", "own_functions.py", "benchmarks",
-    "programs",
+    "programs", "faults",
 ]  # fmt: skip

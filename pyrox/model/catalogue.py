@@ -51,7 +51,7 @@ class CovarianceStatement(DistributionStatement):
 class CorrelationStatement(DistributionStatement):
     """State the correlations above the diagonal; give the whole matrix where it is asked for."""
 
-    def __call__(self, name: str, *params: Any, return_matrix: bool = False, **named: Any) -> Any:
+    def __call__(self, name: str | None = None, *params: Any, return_matrix: bool = False, **named: Any) -> Any:
         packed = DistributionStatement.__call__(self, name, *params, **named)
         return call(_CORRELATIONS.inverse, packed) if return_matrix else packed
 
@@ -59,11 +59,12 @@ class CorrelationStatement(DistributionStatement):
 class OrderedStatement(DistributionStatement):
     """State ordered labels; keep their probabilities as PyMC does, unless ``compute_p=False``."""
 
-    def __call__(self, name: str, *params: Any, compute_p: bool = True, **named: Any) -> Any:
+    def __call__(self, name: str | None = None, *params: Any, compute_p: bool = True, **named: Any) -> Any:
+        variable = DistributionStatement.__call__(self, name, *params, **named)
         if compute_p:
             d = self.dist(*params, **{n: v for n, v in named.items() if n not in OPTIONS})
             Deterministic(f"{name}_probs", call(_probabilities, d))
-        return DistributionStatement.__call__(self, name, *params, **named)
+        return variable
 
 
 def _probabilities(d: Distribution) -> Any:

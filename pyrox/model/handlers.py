@@ -90,6 +90,8 @@ class trace(Messenger):
         """Run the wrapped function and return its record, an OrderedDict of messages."""
         if self.fn is None:
             raise TypeError("trace wraps no function: write trace(fn).get_trace(...)")
+        if not callable(self.fn):
+            raise ModelError(f"trace wraps a function of primitives or a px.Model; met {self.fn!r}")
         with self as record:
             self.fn(*args, **kwargs)
         return record

@@ -79,7 +79,7 @@ def require_parameters(row: Row, given: Mapping[str, Any], what: str, dist: Dist
     domains = {**getattr(type(dist.abstract), "arg_constraints", {}), **getattr(row.make, "arg_constraints", {})}
     taken = {n for way in row.ways if all(k in given for k in inspect.signature(way).parameters)
              for n in inspect.signature(way).parameters}  # fmt: skip
-    checked = True
+    checked = type(dist.abstract)._validate_parameters is Distribution._validate_parameters
     for name, value in given.items():
         known = value.value if isinstance(value, program.Data | Constant) else host.as_literal(value)
         domain = domains.get(spelling.get(name, ""))

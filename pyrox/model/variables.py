@@ -235,7 +235,7 @@ def _state_sample(
 
 
 def _as_parameter(value: Any, what: str) -> Any:
-    if isinstance(value, str | Model) or (isinstance(value, FunctionType | type) or value is Ellipsis):
+    if isinstance(value, str | Mapping | Model) or (isinstance(value, FunctionType | type) or value is Ellipsis):
         raise ModelError(f"{what} takes numbers or variables of the model; met {value!r}")
     if not isinstance(value, list | tuple):
         return value
