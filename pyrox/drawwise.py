@@ -12,11 +12,13 @@ from pyrox.errors import SamplingError
 from pyrox.progress import Progress, start_progress
 from pyrox.runner import Interrupts, Runner, available_cores
 from pyrox.samplers.compile import compile_function
+from pyrox.samplers.rewrite import equations
 from pyrox.typing import Tree
 
 # Numbers that one batch may take in and give back, and most draws of a batch.
 _BATCH_NUMBERS = 2**21
 _BATCH = 256
+_FACTORISATIONS = {"cholesky", "triangular_solve", "lu", "qr", "geqrf", "householder_product", "eigh", "eig", "svd"}
 
 
 def map_draws(
@@ -62,7 +64,7 @@ def map_draws(
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), one)
     executable = compile_function(jax.vmap(function, in_axes=(0, None)), batch, shapes)
     found = {name: np.empty((count, *x.shape), x.dtype) for name, x in outputs.items()}
-    cores = min(available_cores(), math.ceil(count / size))
+    cores = 1 if calls_libraries(function, one, shapes) else min(available_cores(), math.ceil(count / size))
     jobs = [_Job(executable, draws, data, found, size, (i, cores)) for i in range(cores)]
     progress = Counted(start_progress(count, title, show=show), size, count)
     try:
@@ -75,6 +77,14 @@ def map_draws(
     if not reached:
         raise SamplingError(f"{title.lower() or 'the run'} was interrupted before anything was drawn")
     return {name: x[:reached] for name, x in found.items()}
+
+
+def calls_libraries(function: Callable, *structs: Tree) -> bool:
+    """Tell whether a function factorises matrices, which a library does on the threads of the backend.
+
+    Two such programs at once can each hold one of these threads and wait for another for ever.
+    """
+    return any(eqn.primitive.name in _FACTORISATIONS for eqn in equations(jax.make_jaxpr(function)(*structs).jaxpr))
 
 
 def _batch_size(count: int, structs: Tree) -> int:

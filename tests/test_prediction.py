@@ -3,6 +3,7 @@
 import json
 import logging
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy import stats
 
 import pyrox as px
 from pyrox import results
+from pyrox.drawwise import calls_libraries
 from pyrox.errors import ShapeError
 from pyrox.model.fingerprint import fingerprint
 from tests.checks import assert_counts, assert_distribution, assert_mean
@@ -95,6 +97,15 @@ def test_values_of_a_gaussian_process_at_new_labels_are_drawn_given_the_known_on
     weights = np.linalg.solve(np.asarray(kernel(x)), across)
     spread = np.sqrt(1 + 1e-9 - across @ weights)
     assert_distribution((f[..., 1] - values @ weights) / spread, stats.norm.cdf)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, lambda f: lambda a: jax.lax.map(f, a[None])[0]])
+def test_programs_that_factorise_matrices_are_run_one_at_a_time(wrap):
+    # Two at once, each waiting for the other's thread, made px.predict of a Gaussian process hang in notebooks.
+    matrix = jax.ShapeDtypeStruct((40, 40), float)
+    for fn in (jnp.linalg.cholesky, jnp.linalg.inv, lambda a: jnp.linalg.eigh(a)[0], lambda a: jnp.linalg.qr(a)[0]):
+        assert calls_libraries(wrap(fn), matrix)
+    assert not calls_libraries(wrap(lambda a: jnp.exp(a) @ a), matrix)
 
 
 def test_random_walks_go_on_from_where_they_were():
