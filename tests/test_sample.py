@@ -311,6 +311,22 @@ def test_float32():
     assert abs(found["posterior"]["mu"].values.mean() - 4.4) < 0.7
 
 
+def test_precision_may_change_after_the_model_was_written():
+    with px.Model() as model:
+        x = px.Data("x", np.arange(4.0))
+        group = px.Data("group", [0, 1, 0, 1])
+        slope = px.Normal("slope", shape=2)
+        px.Normal("y", slope[group] * x, 1.0, observed=2 * np.arange(4.0))
+    px.set_precision("float32")
+    try:
+        found = px.sample(50, tune=50, chains=1, model=model, random_seed=1, quiet=True)
+    finally:
+        px.set_precision("float64")
+    assert draws(found, "slope").dtype == np.float32
+    again = px.sample(50, tune=50, chains=1, model=model, random_seed=1, quiet=True)
+    assert draws(again, "slope").dtype == np.float64
+
+
 def findings(**kwargs):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -147,7 +147,8 @@ class Inspect(Messenger):
         if isinstance(value, jax.core.Tracer):
             return
         self.sites.data[msg["name"]] = value
-        msg["value"] = jnp.zeros(np.shape(value), value.dtype)  # a placeholder: this run is never executed
+        # A placeholder: this run is never executed. Precision may have been changed since the value was stated.
+        msg["value"] = jnp.zeros(np.shape(value), jax.dtypes.canonicalize_dtype(value.dtype))
         self.sources.append((msg["value"], ("sites", msg["name"])))
 
     def _free(self, msg: Message) -> None:
