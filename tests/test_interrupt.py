@@ -95,6 +95,59 @@ def test_an_interrupt_while_compiling_ends_the_call():
     # Where programs are kept from an earlier session, the run may be further on.
     assert found.get("error") in ("KeyboardInterrupt", "SamplingError") or found.get("interrupted") in (0, 1)
 
+STORM = """
+import itertools, json, os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import numpy as np
+import pyrox as px
+
+rng, told = np.random.default_rng(int(sys.argv[1])), []
+for turn in range(int(sys.argv[2])):
+    with px.Model() as model:  # of a structure of its own: it is compiled anew
+        x = px.Normal("x", 0.0, 1.0, shape=3 + turn)
+        px.Normal("y", px.math.sin(x) * (turn + 1.0), 1.0, observed=np.zeros(3 + turn))
+    delay = rng.uniform(0.0, 0.5 if turn < 2 else 4.0)
+    before, began = threading.active_count(), time.monotonic()
+    threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        idata = px.sample(2_000_000, tune=500, model=model, random_seed=1, progressbar=False,
+                          compute_convergence_checks=False)
+        drawn = idata["posterior"]["x"]
+        outcome = "draws" if drawn.attrs.get("interrupted", idata["posterior"].attrs.get("interrupted")) else "whole"
+        assert drawn.sizes["draw"] > 0 and np.isfinite(drawn.values).all()
+    except BaseException as error:
+        outcome = type(error).__name__
+    late = time.monotonic() - began - delay
+    deadline = time.monotonic() + 30.0
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.02)  # XLA, which cannot be told to stop, ends what it compiles
+    told.append({"outcome": outcome, "late": late, "threads": threading.active_count() - before,
+                 "open": px.Model.get_context(error_if_none=False) is not None})
+with px.Model():
+    px.Normal("y", px.Normal("mu", 0.0, 1.0), 1.0, observed=1.0)
+    after = px.sample(500, tune=500, random_seed=1, progressbar=False, compute_convergence_checks=False)
+print(json.dumps({"told": told, "mean": float(after["posterior"]["mu"].mean())}), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
+def test_interrupts_at_random_moments():
+    """From tracing on, through compilation and warm-up, to the draws: none is lost, and each ends its call soon."""
+    environment = {**os.environ, "PYROX_CACHE": "off"}
+    out = subprocess.run(
+        [sys.executable, "-c", STORM, "0", "6"], capture_output=True, text=True, timeout=300, env=environment
+    )
+    assert out.returncode == 0, out.stderr[-3000:]
+    found = json.loads(out.stdout.splitlines()[-1])
+    outcomes = [turn["outcome"] for turn in found["told"]]
+    assert set(outcomes) <= {"draws", "KeyboardInterrupt", "SamplingError"}, outcomes
+    assert "KeyboardInterrupt" in outcomes, "one came while XLA compiled"
+    for turn in found["told"]:
+        assert turn["late"] < 10.0, found
+        assert turn["threads"] <= 0, found
+        assert not turn["open"], found
+    assert abs(found["mean"] - 0.5) < 0.3
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
 def test_the_command_line_example(tmp_path):
