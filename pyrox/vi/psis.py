@@ -102,7 +102,7 @@ def verdict(khat: float) -> str:
     if khat <= GOOD:
         return f"{told}: good, the approximation is close to the posterior"
     if khat <= USABLE:
-        return f"{told}: usable, means and intervals are about right"
+        return f"{told}: usable, means are about right; intervals may be too narrow"
     return f"{told}: not good, the approximation misses the posterior; use px.sample, or a richer method"
 
 
