@@ -97,6 +97,7 @@ class Facts:
     def noted(self) -> dict[str, Any]:
         """Give the settings and what else was noted, by name."""
         found = {name: self.settings[name] for name in _NOTED if name in self.settings}
+        found = {name: "chosen in the warm-up" if value is None else value for name, value in found.items()}
         if "random_seed" in self.attrs:
             found["random_seed"] = self.attrs["random_seed"]
         for name in ("model_hash", "created_at"):

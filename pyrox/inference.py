@@ -86,8 +86,8 @@ def sample(
         ``"low_rank"`` also their few strongest correlations, ``"dense"`` all correlations, ``"stan"`` the scales
         from draws, in Stan's windows.
     target_accept
-        Mean acceptance that the step size aims at, 0.8 by default: nearer to 1 takes smaller steps and follows harder
-        corners.
+        Mean acceptance that the step size aims at: nearer to 1 takes smaller steps and follows harder corners. A
+        number is kept to; the default is 0.8, and up to 0.98 after divergences in the warm-up.
     max_treedepth
         Most doublings of a trajectory, 10 by default.
     nuts

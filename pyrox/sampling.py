@@ -452,7 +452,7 @@ def new_chains(key: Key, propose: Propose) -> Launch:
             keys,
             lambda i, key: propose(task, i, key),
             num_warmup=task.settings.tune,
-            target_accept=task.settings.target_accept,
+            target_accept=task.settings.acceptance,
             max_tries=_MAX_STARTS,
         )
         if failing:

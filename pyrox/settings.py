@@ -14,7 +14,9 @@ import jax.numpy as jnp
 from pyrox.samplers.recipe import ADAPTATIONS, Recipe
 from pyrox.typing import Key
 
-NUTS_DEFAULTS = {"adaptation": "diag", "target_accept": 0.8, "max_treedepth": 10}
+# Mean acceptance that step sizes aim at unless told: at first, and at most after divergences in the warm-up.
+_ACCEPTANCE = (0.8, 0.98)
+NUTS_DEFAULTS = {"adaptation": "diag", "target_accept": None, "max_treedepth": 10}
 
 # Arguments of PyMC and NumPyro that have no place here, and what serves instead.
 _ADVICE = {
@@ -94,7 +96,7 @@ class Settings:
     chains: int
     cores: int
     adaptation: str = NUTS_DEFAULTS["adaptation"]
-    target_accept: float = NUTS_DEFAULTS["target_accept"]
+    target_accept: float | None = NUTS_DEFAULTS["target_accept"]
     max_treedepth: int = NUTS_DEFAULTS["max_treedepth"]
     keep_warmup: bool = False
     fused: bool | None = None
@@ -103,7 +105,7 @@ class Settings:
         for name, least in (("draws", 1), ("tune", 0), ("chains", 1), ("cores", 1), ("max_treedepth", 1)):
             require_count(name, getattr(self, name), least)
         accept = self.target_accept
-        if isinstance(accept, bool) or not isinstance(accept, Real) or not 0 < accept < 1:
+        if accept is not None and (isinstance(accept, bool) or not isinstance(accept, Real) or not 0 < accept < 1):
             raise ValueError(f"target_accept must lie between 0 and 1, not {accept!r}")
         if self.max_treedepth > 20:
             raise ValueError(f"max_treedepth is at most 20, which is a million steps; met {self.max_treedepth}")
@@ -111,6 +113,11 @@ class Settings:
             require_flags(fused=self.fused)
         if self.adaptation not in ADAPTATIONS:
             raise ValueError(f"adaptation is one of {', '.join(map(repr, ADAPTATIONS))}, not {self.adaptation!r}")
+
+    @property
+    def acceptance(self) -> tuple[float, float]:
+        """Mean acceptance that step sizes aim at: at first, and at most after divergences."""
+        return _ACCEPTANCE if self.target_accept is None else (self.target_accept, self.target_accept)
 
     @property
     def recipe(self) -> Recipe:

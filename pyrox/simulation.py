@@ -277,7 +277,7 @@ class Fits:
             [chain_run.fold_in(self._key, int(i)) for i in lanes],
             lambda k, key: self._density.initial_position(key, self._data_of(lanes[k])),
             num_warmup=self._settings.tune,
-            target_accept=self._settings.target_accept,
+            target_accept=self._settings.acceptance,
             max_tries=_MAX_STARTS,
         )
         good = next((k for k in range(len(lanes)) if k not in failing), None)

@@ -22,7 +22,8 @@ def test_a_report_tells_what_was_run(run):
     assert (facts.chains, facts.draws) == (4, 200)
     assert facts.words()[:2] == ["4 chains of 200 draws", "300 tuning steps"]
     noted = facts.noted()
-    assert (noted["target_accept"], noted["random_seed"], noted["made by"]) == (0.8, 1, "pyrox 0.1.0")
+    assert (noted["adaptation"], noted["random_seed"], noted["made by"]) == ("diag", 1, "pyrox 0.1.0")
+    assert noted["target_accept"] == "chosen in the warm-up"
     assert noted["model_hash"] == run["posterior"].attrs["model_hash"]
     stats = run["sample_stats"]
     np.testing.assert_allclose(facts.per_chain["acceptance"], stats["acceptance_rate"].mean("draw"))

@@ -46,7 +46,7 @@ def test_the_adaptation_chooses_its_warmup(schools, adaptation):
 
 
 def test_defaults():
-    assert merge_nuts(None, {"adaptation": None}) == {"adaptation": "diag", "target_accept": 0.8, "max_treedepth": 10}
+    assert merge_nuts(None, {"adaptation": None}) == {"adaptation": "diag", "target_accept": None, "max_treedepth": 10}
 
 
 def test_quiet_says_nothing(schools, recwarn, capsys):

@@ -10,6 +10,7 @@ An adapter is a frozen value with three moves, each of which returns its new sta
 Adapters are composed as a tuple and do not know one another.
 """
 
+import math
 from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
@@ -54,6 +55,7 @@ class StepSizeState(NamedTuple):
     center: Array
     count: Array
     direction: Array  # of the first search: 0 before it, then -1 or +1
+    divergences: Array  # since the sampler has settled
 
 
 class DualAveraging(Pytree):
@@ -66,6 +68,15 @@ class DualAveraging(Pytree):
     The first step size is searched: halved or doubled until one leapfrog's acceptance crosses the target. When
     the metric has found another shape, the averaging starts anew.
 
+    A mean acceptance says little where most of a posterior is wide and a corner of it is narrow: the steps that suit
+    the mean diverge in the corner. So the target may rise: after the first 30 % of the warm-up each divergence takes a
+    share of what is missing to 1.
+
+    Attributes
+    ----------
+    target_accept
+        The target at first, and the highest it may rise to, shape ``(2,)``; twice the same keeps to it.
+
     References
     ----------
     .. [1] Hoffman and Gelman (2014), The No-U-Turn Sampler, Journal of Machine Learning Research 15, section 3.2.
@@ -76,14 +87,15 @@ class DualAveraging(Pytree):
     gamma: float = 0.05
     t0: float = 10.0
     kappa: float = 0.75
+    caution: float = 0.15
 
     def start(self, kernel: Kernel, state: State) -> tuple[StepSizeState, Kernel]:
         zero = jnp.zeros_like(state.log_density)
-        mine = StepSizeState(zero, zero, zero, zero, jnp.int32(0))
+        mine = StepSizeState(zero, zero, zero, zero, jnp.int32(0), zero)
         return mine, kernel.replace(step_size=zero + self.first_step_size)
 
     def search(self, mine: StepSizeState, kernel: Kernel, info: Info) -> tuple[StepSizeState, Kernel, Array]:
-        way = jnp.where(info.acceptance_rate < self.target_accept, -1, 1).astype(jnp.int32)
+        way = jnp.where(info.acceptance_rate < self.target_accept[0], -1, 1).astype(jnp.int32)
         step = kernel.step_size
         crossed = (mine.direction != 0) & (way != mine.direction)
         settled = crossed | (step < 1e-10) | (step > 1e7)
@@ -95,7 +107,11 @@ class DualAveraging(Pytree):
     def update(self, mine: StepSizeState, kernel: Kernel, moment: Moment) -> tuple[StepSizeState, Kernel, Array]:
         count = mine.count + 1
         weight = 1 / (count + self.t0)
-        error_sum = (1 - weight) * mine.error_sum + weight * (self.target_accept - moment.info.acceptance_rate)
+        settled = moment.iteration >= jnp.floor(0.3 * moment.num_warmup).astype(jnp.int32)
+        divergences = mine.divergences + (settled & (moment.info.diverging > 0))
+        missing = (1 - self.target_accept[0]) * jnp.exp(divergences * math.log(1 - self.caution))
+        target = jnp.minimum(1 - missing, self.target_accept[1])
+        error_sum = (1 - weight) * mine.error_sum + weight * (target - moment.info.acceptance_rate)
         log_step = mine.center - jnp.sqrt(count) / self.gamma * error_sum
         fade = count**-self.kappa
         log_average = fade * log_step + (1 - fade) * mine.log_average
@@ -106,6 +122,7 @@ class DualAveraging(Pytree):
             error_sum=jnp.where(again, 0.0, error_sum),
             center=jnp.where(again, log_average + jnp.log(2.0), mine.center),
             count=jnp.where(again, 0.0, count),
+            divergences=divergences,
         )
         return mine, kernel.replace(step_size=jnp.exp(jnp.where(last, log_average, log_step))), moment.renewed
 

@@ -11,7 +11,7 @@ from pyrox.samplers.adaptation import Adapter, Moment, search_all, start_all, up
 from pyrox.samplers.directions import Window, empty_window, estimate, last_renewal, record, schedule_next
 from pyrox.samplers.kernel import Info, Kernel, State, ValueAndGrad
 from pyrox.samplers.recipe import Recipe
-from pyrox.typing import Array, Key
+from pyrox.typing import Array, ArrayLike, Key
 
 
 class Phase(IntEnum):
@@ -30,7 +30,7 @@ class ChainState(NamedTuple):
     phase: Array
     iteration: Array  # transitions made, warm-up included
     num_warmup: Array
-    target_accept: Array
+    target_accept: Array  # at first, and at most
     max_tree_depth: Array
     state: State
     kernel: Kernel
@@ -38,7 +38,7 @@ class ChainState(NamedTuple):
     window: Window
 
 
-def start(key: Array, position: Array, num_warmup: int, target_accept: float, recipe: Recipe) -> ChainState:
+def start(key: Array, position: Array, num_warmup: int, target_accept: ArrayLike, recipe: Recipe) -> ChainState:
     """Set up a chain at a position; nothing is evaluated yet.
 
     Parameters
@@ -50,18 +50,19 @@ def start(key: Array, position: Array, num_warmup: int, target_accept: float, re
     num_warmup
         Transitions of the warm-up.
     target_accept
-        Mean acceptance that the step size aims at.
+        Mean acceptance that the step size aims at; or the one at first and the highest it may rise to.
     recipe
         What the chain is made of.
     """
     state = kernels.init(position)
+    target_accept = jnp.broadcast_to(jnp.asarray(target_accept, position.dtype), (2,))
     adapters, kernel = start_all(recipe.adapters(target_accept), recipe.kernel(position), state)
     return ChainState(
         key=key,
         phase=jnp.int32(Phase.EVALUATE),
         iteration=jnp.int32(0),
         num_warmup=jnp.int32(num_warmup),
-        target_accept=jnp.asarray(target_accept, position.dtype),
+        target_accept=target_accept,
         max_tree_depth=jnp.int32(recipe.max_tree_depth),
         state=state,
         kernel=kernel,

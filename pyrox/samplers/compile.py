@@ -22,7 +22,7 @@ from pyrox.samplers.directions import FIRST_RENEWAL
 from pyrox.samplers.hoist import Hoisted
 from pyrox.samplers.recipe import STANDARD, Recipe
 from pyrox.samplers.rewrite import equations, inner_jaxprs, rewrite, unsupported
-from pyrox.typing import Array, Tree
+from pyrox.typing import Array, ArrayLike, Tree
 
 # Numbers in one output buffer of positions: what a chunk of draws may take.
 _BUFFER_NUMBERS = 2**18
@@ -154,7 +154,7 @@ class ChainProgram:
             renew = jax.vmap(renew)
         return compile_function(renew, jax.tree.map(self._with_lanes, self._template))
 
-    def start(self, key: Array, position: Array, num_warmup: int, target_accept: float) -> ChainState:
+    def start(self, key: Array, position: Array, num_warmup: int, target_accept: ArrayLike) -> ChainState:
         """Set up one chain on the host, without running anything; see ``chain.start``."""
         blank = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self._template)
         return blank._replace(

@@ -74,6 +74,13 @@ class FisherDiagonal(Pytree):
     from the older of two overlapping windows; when the younger one is long enough it takes over. Windows are short
     in the first 30 % of the warm-up; its last 15 % leave the metric as it is.
 
+    Where the product of both variances is far above 1, some direction is much narrower than the variable is spread: a
+    ridge or a funnel. The estimate above is then the geometric mean of both lengths, and where few of many variables
+    are like that, trajectories turn for all the others long before they have walked the ridge. From a product of five
+    upwards the spread alone counts,
+
+    .. math:: m_i^{-1} = \mathrm{var}(q_i) / \sqrt 5.
+
     Three things make it robust: it starts from :math:`1 / |\partial_i \log p|`, the first step size is searched for
     that metric, and only transitions that moved enter the windows.
 
@@ -86,6 +93,7 @@ class FisherDiagonal(Pytree):
     early_window: int = 10
     late_window: int = 80
     first_use: int = 5
+    ridge: float = 5.0
 
     def start(self, kernel: Kernel, state: State) -> tuple[tuple[Spread, Spread], Kernel]:
         inverse_mass = _first_inverse_mass(state.gradient)
@@ -108,8 +116,11 @@ class FisherDiagonal(Pytree):
         window = jnp.where(moment.iteration < early_end, self.early_window, self.late_window)
         switch = open_ & (younger.count >= window)
         older, younger = _choose(switch, younger, older), _choose(switch, _empty(younger), younger)
-        tiny = jnp.finfo(pair.dtype).tiny
+        tiny, n = jnp.finfo(pair.dtype).tiny, jnp.maximum(older.count, 1)
         estimate = jnp.sqrt((older.squares[0] + tiny) / (older.squares[1] + tiny))
+        product = older.squares[0] / n * (older.squares[1] / n)
+        settled = moment.iteration >= early_end
+        estimate *= jnp.where(settled, jnp.sqrt(jnp.maximum(product / self.ridge, 1.0)), 1.0)
         estimate = jnp.clip(estimate, 1e-20, 1e20)
         inverse_mass = jnp.where(open_ & (older.count >= self.first_use), estimate, kernel.metric.inverse_mass)
         kernel = kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass))

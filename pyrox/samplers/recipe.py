@@ -14,7 +14,7 @@ from pyrox.samplers.kernel import Kernel
 from pyrox.samplers.metric_adaptation import FirstScales, FisherDiagonal, FixedMetric, WelfordWindows
 from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric, LowRankMetric, Metric
 from pyrox.samplers.nuts import NUTSKernel
-from pyrox.typing import Array, ArrayLike
+from pyrox.typing import Array
 
 
 class Adaptation(NamedTuple):
@@ -104,7 +104,7 @@ class Recipe:
             return HMCKernel(one, metric, self.trajectory_length * one)
         return NUTSKernel(one, metric, self.max_tree_depth)
 
-    def adapters(self, target_accept: ArrayLike) -> tuple[Adapter, ...]:
+    def adapters(self, target_accept: Array) -> tuple[Adapter, ...]:
         """Give what a chain learns: its metric, then the step size for it."""
         metric = self._adaptation.adapter()
         if self.adapt_step_size:

@@ -12,7 +12,7 @@ import threadpoolctl
 from pyrox.samplers.chain import ChainState
 from pyrox.samplers.compile import ChainProgram
 from pyrox.samplers.kernel import Info
-from pyrox.typing import Array, Key, Tree
+from pyrox.typing import Array, ArrayLike, Key, Tree
 
 _INTEGER = frozenset({"tree_depth", "n_steps"})
 _BOOLEAN = frozenset({"diverging", "reached_max_treedepth"})
@@ -241,7 +241,7 @@ def find_starts(
     propose: Callable[[int, Key], Array],
     *,
     num_warmup: int,
-    target_accept: float,
+    target_accept: ArrayLike,
     max_tries: int,
 ) -> tuple[list[ChainState], list[int]]:
     """Try starting points until every chain has one with a finite log-density and gradient.

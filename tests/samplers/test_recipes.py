@@ -191,3 +191,42 @@ def test_hmc_leaves_its_target_alone():
     for x in ends.T:
         assert stats.kstest(x, "norm").pvalue > LEVEL / DIM
     assert stats.kstest((ends**2).sum(1), "chi2", args=(DIM,)).pvalue > LEVEL
+
+
+def funnel(position, _):
+    """A wide scale and nine values as wide: narrow where it is small."""
+    scale = 3.0 * position[0]
+    return -0.5 * position[0] ** 2 - 0.5 * jnp.sum(position[1:] ** 2) * jnp.exp(-scale) - 4.5 * scale
+
+
+def test_the_target_rises_after_divergences_and_only_then():
+    def divergences(density, target_accept, seed):
+        program = ChainProgram(density, 10, jnp.zeros(()))
+        chain = program.start(np.array([0, seed], np.uint32), np.full(10, 0.1), 500, target_accept)
+        chain, _, _ = program.advance(chain, jnp.zeros(()), 500)
+        chain, draws, stats = program.advance(chain, jnp.zeros(()), 500)
+        return stats[:, COLUMN["diverging"]].sum(), draws
+
+    def normal(position, _):
+        return -0.5 * jnp.sum(position**2)
+
+    kept, risen = (sum(divergences(funnel, target, seed)[0] for seed in range(6)) for target in (0.8, (0.8, 0.98)))
+    assert kept > 60
+    assert risen < kept / 3
+    (none, draws), (_, same) = (divergences(normal, target, 1) for target in (0.8, (0.8, 0.98)))
+    assert none == 0
+    np.testing.assert_array_equal(draws, same)
+
+
+def test_on_a_ridge_the_spread_of_the_draws_counts():
+    dim = 40
+    covariance = np.eye(dim)
+    covariance[0, 1] = covariance[1, 0] = 0.99  # variances of draws and gradients: 1 and 50
+    precision = jnp.array(np.linalg.inv(covariance))
+    program = ChainProgram(lambda q, _: -0.5 * q @ precision @ q, dim, jnp.zeros(()))
+    chain = program.start(np.array([0, 1], np.uint32), np.zeros(dim), 1000, 0.8)
+    chain, _, _ = program.advance(chain, jnp.zeros(()), 1000)
+    scale = np.asarray(chain.kernel.metric.inverse_mass)
+    # From some hundred draws; the mean of breadth and width would give 0.14.
+    np.testing.assert_allclose(scale[:2], np.sqrt(1 / 5), rtol=0.35)
+    np.testing.assert_allclose(scale[2:], 1.0, rtol=1e-6)
