@@ -66,7 +66,8 @@ class Marginal:
             made, rest, weights, run = tabulate(
                 self._run, self.sites, position, data, values, self._chosen.__contains__, self._chains
             )
-            keys[:] = [list(run.indices), made]
+            # Their arrays would outlive the trace that made them.
+            keys[:] = [list(run.indices), [replace(t, array=None) for t in made]]
             return [t.array for t in made], list(run.indices.values()), rest, weights
 
         mapped = single

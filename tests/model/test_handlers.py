@@ -362,6 +362,7 @@ def leaked(value):
     return kept[0]
 
 
+@pytest.mark.leaks
 @alone
 @pytest.mark.parametrize(
     "run",
