@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -62,9 +63,10 @@ def map_draws(
     outputs = jax.eval_shape(function, one, shapes)
     size = _batch_size(count, (one, outputs))
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), one)
-    executable = compile_function(jax.vmap(function, in_axes=(0, None)), batch, shapes)
+    many = _one_by_one if calls_libraries(function, one, shapes) else partial(jax.vmap, in_axes=(0, None))
+    executable = compile_function(many(function), batch, shapes)
     found = {name: np.empty((count, *x.shape), x.dtype) for name, x in outputs.items()}
-    cores = 1 if calls_libraries(function, one, shapes) else min(available_cores(), math.ceil(count / size))
+    cores = min(available_cores(), math.ceil(count / size))
     jobs = [_Job(executable, draws, data, found, size, (i, cores)) for i in range(cores)]
     progress = Counted(start_progress(count, title, show=show), size, count)
     try:
@@ -80,11 +82,16 @@ def map_draws(
 
 
 def calls_libraries(function: Callable, *structs: Tree) -> bool:
-    """Tell whether a function factorises matrices, which a library does on the threads of the backend.
+    """Tell whether a function factorises matrices.
 
-    Two such programs at once can each hold one of these threads and wait for another for ever.
+    A library does that, for many matrices at once on threads of the backend, which now and then wait for one another
+    for ever; a matrix at a time it does where it is called.
     """
     return any(eqn.primitive.name in _FACTORISATIONS for eqn in equations(jax.make_jaxpr(function)(*structs).jaxpr))
+
+
+def _one_by_one(function: Callable) -> Callable:
+    return lambda rows, data: jax.lax.map(lambda row: function(row, data), rows)
 
 
 def _batch_size(count: int, structs: Tree) -> int:
