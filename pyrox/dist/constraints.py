@@ -1,270 +1,81 @@
 """Say where values live: each constraint tests membership and knows its event dimension."""
 
 import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 
-from pyrox._pytree import Pytree, show, static
+from pyrox._pytree import static
+from pyrox.dist.constraint import (
+    Constraint,
+    _Boolean,
+    _Dependent,
+    _GreaterThan,
+    _GreaterThanEq,
+    _Independent,
+    _Integer,
+    _IntegerGreaterThan,
+    _IntegerInterval,
+    _Interval,
+    _LessThan,
+    _LessThanEq,
+    _Multinomial,
+    _Real,
+    any_of,
+    dependent_property,
+)
 from pyrox.typing import Array, ArrayLike, Shape
+
+__all__ = [
+    "Constraint",
+    "any_of",
+    "boolean",
+    "circular",
+    "corr_cholesky",
+    "corr_matrix",
+    "dependent",
+    "dependent_property",
+    "greater_than",
+    "greater_than_eq",
+    "independent",
+    "integer",
+    "integer_greater_than",
+    "integer_interval",
+    "interval",
+    "less_than",
+    "less_than_eq",
+    "lower_cholesky",
+    "multinomial",
+    "nonnegative",
+    "nonnegative_integer",
+    "ordered_vector",
+    "positive",
+    "positive_definite",
+    "positive_integer",
+    "positive_vector",
+    "real",
+    "real_vector",
+    "simplex",
+    "sum_to_one",
+    "unit_interval",
+    "zero_sum",
+]
 
 # Sums and norms of d numbers carry rounding errors: membership is tested up to this much.
 _TOLERANCE = 1e-6
 
 
-class Constraint(Pytree):
-    """A set of values.
+class _RealVector(Constraint):
+    """Require vectors of finite real numbers.
 
-    Calling it tells, for each event of a batch, whether it belongs: shape ``value.shape`` without the
-    last ``event_dim`` axes. ``feasible_like(shape)`` gives some member, to stand in for values outside.
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist import constraints
+    >>> constraints.real_vector(jnp.array([[0.0, 1.0], [0.0, jnp.nan]])).tolist()
+    [True, False]
     """
 
-    event_dim = 0
-    is_discrete = False
-
-    def __call__(self, x: ArrayLike) -> Array:
-        raise NotImplementedError(f"{type(self).__name__} must define __call__")
-
-    def feasible_like(self, x: Array) -> Array:
-        """Give a member of the set with the shape and dtype of ``x``."""
-        raise NotImplementedError(f"{type(self).__name__} must define feasible_like")
-
-    def check(self, x: ArrayLike) -> Array:
-        """Tell which events of a batch belong to the set."""
-        return self(x)
-
-    said = ""
-
-    def __str__(self) -> str:
-        # Read in an error: "scale must be positive", "probs must be in the interval [0, 1]".
-        return self.said.format(**{k: _number(v) for k, v in vars(self).items()}) or repr(self)
-
-    def __repr__(self) -> str:
-        name = type(self).__name__.lstrip("_")
-        inside = ", ".join(show(v) for v in vars(self).values())
-        return f"{name}({inside})" if inside else name
-
-
-def _is(bound: Any, number: float) -> bool:
-    return isinstance(bound, int | float) and bound == number
-
-
-def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else show(value) if hasattr(value, "dtype") else str(value)
-
-
-class dependent_property(property):
-    """A support that depends on parameters: a property that still tells kind and event dimension on the class."""
-
-    def __init__(self, fget: Callable | None = None, *, is_discrete: bool = False, event_dim: int = 0) -> None:
-        super().__init__(fget)
-        self.is_discrete = is_discrete
-        self.event_dim = event_dim
-
-    def __call__(self, fget: Callable) -> "dependent_property":
-        return dependent_property(fget, is_discrete=self.is_discrete, event_dim=self.event_dim)
-
-
-class _Dependent(Constraint):
-    said = "as its distribution says"
-
-    def __call__(self, x: ArrayLike) -> Array:
-        raise ValueError("a dependent constraint has no members of its own: ask the distribution for its support")
-
-
-class _Real(Constraint):
-    said = "a finite real number"
-
-    def __call__(self, x: ArrayLike) -> Array:
-        return jnp.isfinite(x)
-
-    def feasible_like(self, x: Array) -> Array:
-        return jnp.zeros_like(x)
-
-
-class _GreaterThan(Constraint):
-    lower_bound: ArrayLike
-
-    @property
-    def said(self) -> str:
-        return "positive" if _is(self.lower_bound, 0) else "greater than {lower_bound}"
-
-    def __call__(self, x: ArrayLike) -> Array:
-        return (x > self.lower_bound) & (x < jnp.inf)
-
-    def feasible_like(self, x: Array) -> Array:
-        return jnp.broadcast_to(self.lower_bound + 1.0, jnp.shape(x)).astype(x.dtype)
-
-
-class _GreaterThanEq(Constraint):
-    lower_bound: ArrayLike
-
-    @property
-    def said(self) -> str:
-        return "nonnegative" if _is(self.lower_bound, 0) else "at least {lower_bound}"
-
-    def __call__(self, x: ArrayLike) -> Array:
-        return (x >= self.lower_bound) & (x < jnp.inf)
-
-    def feasible_like(self, x: Array) -> Array:
-        return jnp.broadcast_to(self.lower_bound + 1.0, jnp.shape(x)).astype(x.dtype)
-
-
-class _LessThan(Constraint):
-    said = "less than {upper_bound}"
-    upper_bound: ArrayLike
-
-    def __call__(self, x: ArrayLike) -> Array:
-        return (x < self.upper_bound) & (x > -jnp.inf)
-
-    def feasible_like(self, x: Array) -> Array:
-        return jnp.broadcast_to(self.upper_bound - 1.0, jnp.shape(x)).astype(x.dtype)
-
-
-class _LessThanEq(Constraint):
-    said = "at most {upper_bound}"
-    upper_bound: ArrayLike
-
-    def __call__(self, x: ArrayLike) -> Array:
-        return (x <= self.upper_bound) & (x > -jnp.inf)
-
-    def feasible_like(self, x: Array) -> Array:
-        return jnp.broadcast_to(self.upper_bound - 1.0, jnp.shape(x)).astype(x.dtype)
-
-
-class _Interval(Constraint):
-    said = "in the interval [{lower_bound}, {upper_bound}]"
-    lower_bound: ArrayLike
-    upper_bound: ArrayLike
-
-    def __call__(self, x: ArrayLike) -> Array:
-        return (x >= self.lower_bound) & (x <= self.upper_bound)
-
-    def feasible_like(self, x: Array) -> Array:
-        middle = 0.5 * (jnp.asarray(self.lower_bound) + self.upper_bound)
-        return jnp.broadcast_to(middle, jnp.shape(x)).astype(x.dtype)
-
-
-class _Boolean(Constraint):
-    is_discrete = True
-    said = "0 or 1"
-
-    def __call__(self, x: ArrayLike) -> Array:
-        return (x == 0) | (x == 1)
-
-    def feasible_like(self, x: Array) -> Array:
-        return jnp.zeros_like(x)
-
-
-class _Integer(Constraint):
-    is_discrete = True
-    said = "an integer"
-
-    def __call__(self, x: ArrayLike) -> Array:
-        return jnp.isfinite(x) & (x == jnp.floor(x))
-
-    def feasible_like(self, x: Array) -> Array:
-        return jnp.zeros_like(x)
-
-
-class _IntegerInterval(Constraint):
-    is_discrete = True
-    said = "an integer from {lower_bound} to {upper_bound}"
-    lower_bound: ArrayLike
-    upper_bound: ArrayLike
-
-    def __call__(self, x: ArrayLike) -> Array:
-        return (x >= self.lower_bound) & (x <= self.upper_bound) & (x == jnp.floor(x))
-
-    def feasible_like(self, x: Array) -> Array:
-        return jnp.broadcast_to(self.lower_bound, jnp.shape(x)).astype(x.dtype)
-
-
-class _IntegerGreaterThan(Constraint):
-    """Integers from ``lower_bound`` on."""
-
-    is_discrete = True
-    lower_bound: ArrayLike
-
-    @property
-    def said(self) -> str:
-        return "a nonnegative integer" if _is(self.lower_bound, 0) else "an integer of at least {lower_bound}"
-
-    def __call__(self, x: ArrayLike) -> Array:
-        return (x >= self.lower_bound) & (x == jnp.floor(x)) & (x < jnp.inf)
-
-    def feasible_like(self, x: Array) -> Array:
-        return jnp.broadcast_to(self.lower_bound, jnp.shape(x)).astype(x.dtype)
-
-
-class _Multinomial(Constraint):
-    event_dim = 1
-    is_discrete = True
-    said = "counts that sum to {upper_bound}"
-    upper_bound: ArrayLike
-
-    def __call__(self, x: ArrayLike) -> Array:
-        return jnp.all((x >= 0) & (x == jnp.floor(x)), axis=-1) & (jnp.sum(x, axis=-1) == self.upper_bound)
-
-    def feasible_like(self, x: Array) -> Array:
-        total = jnp.broadcast_to(self.upper_bound, jnp.shape(x)[:-1])[..., None].astype(x.dtype)
-        return jnp.concatenate([total, jnp.zeros_like(x[..., 1:])], axis=-1)
-
-
-class _Independent(Constraint):
-    """Events of a base constraint, put together: all must belong."""
-
-    said = "{base}"
-    base: Constraint
-    reinterpreted_batch_ndims: int = static()
-
-    @property
-    def event_dim(self) -> int:
-        return self.base.event_dim + self.reinterpreted_batch_ndims
-
-    @property
-    def is_discrete(self) -> bool:
-        return self.base.is_discrete
-
-    def __call__(self, x: ArrayLike) -> Array:
-        inside = self.base(x)
-        return jnp.all(inside, axis=tuple(range(inside.ndim - self.reinterpreted_batch_ndims, inside.ndim)))
-
-    def feasible_like(self, x: Array) -> Array:
-        return self.base.feasible_like(x)
-
-
-class _AnyOf(Constraint):
-    """What belongs to one set or another; the first stands for all where a member is needed."""
-
-    said = "in the support of a component"
-    parts: tuple[Constraint, ...]
-
-    @property
-    def event_dim(self) -> int:
-        return self.parts[0].event_dim
-
-    @property
-    def is_discrete(self) -> bool:
-        return self.parts[0].is_discrete
-
-    def __call__(self, x: ArrayLike) -> Array:
-        inside = self.parts[0](x)
-        for part in self.parts[1:]:
-            inside = inside | part(x)
-        return inside
-
-    def feasible_like(self, x: Array) -> Array:
-        return self.parts[0].feasible_like(x)
-
-
-def any_of(parts: Sequence[Constraint]) -> Constraint:
-    """Make the union of sets."""
-    return _AnyOf(tuple(parts))
-
-
-class _RealVector(Constraint):
     event_dim = 1
     said = "a vector of finite real numbers"
 
@@ -276,6 +87,16 @@ class _RealVector(Constraint):
 
 
 class _Simplex(Constraint):
+    """Require vectors of nonnegative numbers that sum to one.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist import constraints
+    >>> constraints.simplex(jnp.array([[0.2, 0.8], [0.5, 0.6]])).tolist()
+    [True, False]
+    """
+
     event_dim = 1
     said = "a simplex (nonnegative numbers that sum to one)"
 
@@ -287,6 +108,16 @@ class _Simplex(Constraint):
 
 
 class _SumToOne(Constraint):
+    """Require vectors of numbers, be they negative, that sum to one.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist import constraints
+    >>> constraints.sum_to_one(jnp.array([[-0.5, 1.5], [0.5, 0.6]])).tolist()
+    [True, False]
+    """
+
     event_dim = 1
     said = "a vector of numbers that sum to one"
 
@@ -299,6 +130,16 @@ class _SumToOne(Constraint):
 
 
 class _OrderedVector(Constraint):
+    """Require strictly increasing vectors.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist import constraints
+    >>> constraints.ordered_vector(jnp.array([[1.0, 2.0], [2.0, 2.0]])).tolist()
+    [True, False]
+    """
+
     event_dim = 1
     said = "a strictly increasing vector"
 
@@ -310,6 +151,21 @@ class _OrderedVector(Constraint):
 
 
 class _ZeroSum(Constraint):
+    """Require numbers that sum to zero along each of the last axes.
+
+    Parameters
+    ----------
+    ndims
+        Number of axes.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist import constraints
+    >>> constraints.zero_sum(1)(jnp.array([[-1.0, 1.0], [1.0, 1.0]])).tolist()
+    [True, False]
+    """
+
     said = "of zero sum over the last {ndims} axes"
     ndims: int = static(default=1)
 
@@ -339,6 +195,16 @@ def _identity_like(x: Array) -> Array:
 
 
 class _LowerCholesky(Constraint):
+    """Require lower triangular matrices with a positive diagonal: Cholesky factors.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist import constraints
+    >>> bool(constraints.lower_cholesky(jnp.array([[2.0, 0.0], [-1.0, 1.0]])))
+    True
+    """
+
     event_dim = 2
     said = "a lower triangular matrix with a positive diagonal"
 
@@ -350,6 +216,16 @@ class _LowerCholesky(Constraint):
 
 
 class _CorrCholesky(Constraint):
+    """Require Cholesky factors of correlation matrices: their rows have length one.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist import constraints
+    >>> bool(constraints.corr_cholesky(jnp.array([[1.0, 0.0], [0.6, 0.8]])))
+    True
+    """
+
     event_dim = 2
     said = "the Cholesky factor of a correlation matrix (rows of length one)"
 
@@ -367,6 +243,16 @@ def _is_positive_definite(x: Array) -> Array:
 
 
 class _PositiveDefinite(Constraint):
+    """Require symmetric positive-definite matrices.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist import constraints
+    >>> bool(constraints.positive_definite(jnp.array([[2.0, 1.0], [1.0, 2.0]])))
+    True
+    """
+
     event_dim = 2
     said = "a positive-definite symmetric matrix"
 
@@ -378,6 +264,16 @@ class _PositiveDefinite(Constraint):
 
 
 class _CorrMatrix(Constraint):
+    """Require correlation matrices.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist import constraints
+    >>> bool(constraints.corr_matrix(jnp.array([[1.0, 0.3], [0.3, 1.0]])))
+    True
+    """
+
     event_dim = 2
     said = "a correlation matrix"
 
