@@ -72,7 +72,30 @@ def _probabilities(d: Distribution) -> Any:
 
 
 class CustomStatement(DistributionStatement):
-    """State a distribution of the user's own: all positional arguments are parameters of its functions."""
+    """State a distribution of the user's own: all positional arguments are parameters of its functions.
+
+    Keywords, beside those of every statement:
+
+    ``logp``
+        Function ``logp(value, *params)``: the log-density, without the axes of an event.
+    ``random``
+        Function ``random(key, *params, shape)`` that draws an array of that shape, for predictions.
+    ``support``
+        Constraint on the values; the real numbers by default.
+    ``ndim_supp``, ``event_shape``
+        Number of last axes that form one event, or their lengths.
+    ``dist``
+        In place of all these, a function of the parameters that returns a distribution, ``px.Normal.dist(...)``.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> with px.Model():
+    ...     rate = px.HalfNormal("rate", 1.0)
+    ...     wait = px.CustomDist("wait", rate, logp=lambda x, r: px.math.log(r) - r * x, observed=[0.3, 2.0])
+    >>> wait.shape
+    (2,)
+    """
 
     def _bind(self, what: str, params: tuple, named: dict) -> dict[str, Any]:
         named = dict(named)
