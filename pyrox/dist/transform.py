@@ -13,7 +13,26 @@ from pyrox.typing import Array, ArrayLike, Shape
 
 
 def sum_rightmost(x: Array, ndims: int) -> Array:
-    """Sum over the last ``ndims`` axes."""
+    """Sum over the last ``ndims`` axes.
+
+    Parameters
+    ----------
+    x
+        Array.
+    ndims
+        How many of its axes; with 0 it is given back.
+
+    Returns
+    -------
+    An array with so many axes fewer.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist.transforms import sum_rightmost
+    >>> sum_rightmost(jnp.ones((2, 3)), 1).tolist()
+    [3.0, 3.0]
+    """
     return jnp.sum(x, axis=tuple(range(x.ndim - ndims, x.ndim))) if ndims else x
 
 
@@ -25,6 +44,18 @@ class Transform(Pytree):
     - ``forward_and_log_det(x)``: the image, and :math:`\log |\det \partial y / \partial x|` summed over the event;
     - ``inverse(y)``;
     - ``forward_shape`` and ``inverse_shape`` where it changes shapes.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist.transforms import Transform
+    >>> class Sinh(Transform):
+    ...     def forward_and_log_det(self, x):
+    ...         return jnp.sinh(x), jnp.log(jnp.cosh(x))
+    ...     def inverse(self, y):
+    ...         return jnp.arcsinh(y)
+    >>> bool(jnp.isclose(Sinh().inv(Sinh()(1.5)), 1.5))
+    True
     """
 
     domain = constraints.real
@@ -70,7 +101,19 @@ class Transform(Pytree):
 
 
 class IdentityTransform(Transform):
-    r""":math:`y = x`."""
+    r"""Leave values as they are, :math:`y = x`.
+
+    Parameters
+    ----------
+    event_dim
+        Number of axes of an event.
+
+    Examples
+    --------
+    >>> from pyrox.dist.transforms import IdentityTransform
+    >>> IdentityTransform()(2.0).item()
+    2.0
+    """
 
     _event_dim: int = static(default=0)
 
@@ -91,7 +134,19 @@ class IdentityTransform(Transform):
 
 
 class ExpTransform(Transform):
-    r""":math:`y = e^x`."""
+    r"""Map real numbers to positive ones, :math:`y = e^x`.
+
+    Parameters
+    ----------
+    domain
+        A real, ``greater_than`` or ``interval`` constraint.
+
+    Examples
+    --------
+    >>> from pyrox.dist.transforms import ExpTransform
+    >>> ExpTransform()(0.0).item(), ExpTransform().inv(1.0).item()
+    (1.0, 0.0)
+    """
 
     domain: Constraint = constraints.real
 
@@ -114,7 +169,23 @@ class ExpTransform(Transform):
 
 
 class AffineTransform(Transform):
-    r""":math:`y = \mathrm{loc} + \mathrm{scale} \cdot x`, elementwise."""
+    r"""Move and stretch elementwise, :math:`y = \mathrm{loc} + \mathrm{scale} \cdot x`.
+
+    Parameters
+    ----------
+    loc
+        Image of zero, any shape that broadcasts with the values.
+    scale
+        Factor, not zero, any shape that broadcasts with the values.
+    domain
+        A real, half-line or interval constraint.
+
+    Examples
+    --------
+    >>> from pyrox.dist.transforms import AffineTransform
+    >>> AffineTransform(1.0, 2.0)(3.0).item()
+    7.0
+    """
 
     loc: ArrayLike
     scale: ArrayLike
@@ -159,7 +230,14 @@ class AffineTransform(Transform):
 
 
 class SigmoidTransform(Transform):
-    r""":math:`y = 1 / (1 + e^{-x})`."""
+    r"""Map real numbers into the unit interval, :math:`y = 1 / (1 + e^{-x})`.
+
+    Examples
+    --------
+    >>> from pyrox.dist.transforms import SigmoidTransform
+    >>> SigmoidTransform()(0.0).item()
+    0.5
+    """
 
     codomain = constraints.unit_interval
 
@@ -176,7 +254,16 @@ class SigmoidTransform(Transform):
 
 
 class SoftplusTransform(Transform):
-    r""":math:`y = \log(1 + e^x)`: like the exponential below zero, like the identity above."""
+    r"""Map real numbers to positive ones, :math:`y = \log(1 + e^x)`.
+
+    Like the exponential far below zero, like the identity far above.
+
+    Examples
+    --------
+    >>> from pyrox.dist.transforms import SoftplusTransform
+    >>> round(SoftplusTransform()(0.0).item(), 4), SoftplusTransform()(40.0).item()
+    (0.6931, 40.0)
+    """
 
     codomain = constraints.positive
 
@@ -191,6 +278,13 @@ class CircularTransform(Transform):
     r"""Wrap the real line around the circle, :math:`y = x \bmod 2 \pi` in :math:`[-\pi, \pi]`: no bijection.
 
     The inverse gives the preimage between :math:`-\pi` and :math:`\pi`.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist.transforms import CircularTransform
+    >>> round(CircularTransform()(2 * jnp.pi + 1.0).item(), 4)
+    1.0
     """
 
     codomain = constraints.circular
@@ -203,7 +297,21 @@ class CircularTransform(Transform):
 
 
 class IntervalTransform(Transform):
-    r""":math:`y = a + (b - a) / (1 + e^{-x})`: the real line onto an interval."""
+    r"""Map the real line onto an interval, :math:`y = a + (b - a) / (1 + e^{-x})`.
+
+    Parameters
+    ----------
+    low
+        Lower end :math:`a`, any shape that broadcasts with the values.
+    high
+        Upper end :math:`b > a`, any shape that broadcasts with the values.
+
+    Examples
+    --------
+    >>> from pyrox.dist.transforms import IntervalTransform
+    >>> IntervalTransform(-1.0, 3.0)(0.0).item()
+    1.0
+    """
 
     low: ArrayLike
     high: ArrayLike
@@ -225,7 +333,19 @@ class IntervalTransform(Transform):
 
 
 class ComposeTransform(Transform):
-    """Apply several transforms, the first one first."""
+    """Apply several transforms, the first one first.
+
+    Parameters
+    ----------
+    parts
+        Transforms, in the order in which they are applied.
+
+    Examples
+    --------
+    >>> from pyrox.dist.transforms import AffineTransform, ComposeTransform, ExpTransform
+    >>> ComposeTransform([ExpTransform(), AffineTransform(1.0, 2.0)])(0.0).item()
+    3.0
+    """
 
     parts: tuple[Transform, ...]
 
@@ -268,7 +388,24 @@ class ComposeTransform(Transform):
 
 
 class IndependentTransform(Transform):
-    """Apply a transform to every element of a larger event."""
+    """Apply a transform to every element of a larger event.
+
+    Parameters
+    ----------
+    base
+        The transform of the elements.
+    reinterpreted_batch_ndims
+        Number of axes that become part of one event: log-determinants are summed over them.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist.transforms import ExpTransform, IndependentTransform
+    >>> each = IndependentTransform(ExpTransform(), 1)
+    >>> x = jnp.array([1.0, 2.0])
+    >>> each.log_abs_det_jacobian(x, each(x)).item()
+    3.0
+    """
 
     base: Transform
     reinterpreted_batch_ndims: int = static()
@@ -296,7 +433,16 @@ class IndependentTransform(Transform):
 
 
 class AbsTransform(Transform):
-    r""":math:`y = |x|`: no bijection; the inverse gives the nonnegative one of the two preimages."""
+    r"""Drop the sign, :math:`y = |x|`: no bijection.
+
+    The inverse gives the nonnegative one of the two preimages.
+
+    Examples
+    --------
+    >>> from pyrox.dist.transforms import AbsTransform
+    >>> AbsTransform()(-2.0).item(), AbsTransform().inv(2.0).item()
+    (2.0, 2.0)
+    """
 
     codomain = constraints.nonnegative
 
@@ -308,7 +454,19 @@ class AbsTransform(Transform):
 
 
 class PowerTransform(Transform):
-    r""":math:`y = x^p` of positive numbers."""
+    r"""Raise positive numbers to a power, :math:`y = x^p`.
+
+    Parameters
+    ----------
+    exponent
+        The power :math:`p`, not zero, any shape that broadcasts with the values.
+
+    Examples
+    --------
+    >>> from pyrox.dist.transforms import PowerTransform
+    >>> PowerTransform(2.0)(3.0).item()
+    9.0
+    """
 
     exponent: ArrayLike
     domain = constraints.positive

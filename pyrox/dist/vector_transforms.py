@@ -19,6 +19,13 @@ class StickBreakingTransform(Transform):
     .. math:: z_k = \sigma(x_k - \log(K - k)), \quad y_k = z_k \prod_{j<k} (1 - z_j)
 
     The origin goes to equal shares.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist.transforms import StickBreakingTransform
+    >>> StickBreakingTransform()(jnp.zeros(3)).round(3).tolist()
+    [0.25, 0.25, 0.25, 0.25]
     """
 
     domain = constraints.real_vector
@@ -49,7 +56,15 @@ class StickBreakingTransform(Transform):
 
 
 class OrderedTransform(Transform):
-    r"""Map a vector to an increasing one: :math:`y_0 = x_0`, :math:`y_k = y_{k-1} + e^{x_k}`."""
+    r"""Map a vector to an increasing one: :math:`y_0 = x_0`, :math:`y_k = y_{k-1} + e^{x_k}`.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist.transforms import OrderedTransform
+    >>> OrderedTransform()(jnp.array([-1.0, 0.0, 0.0])).tolist()
+    [-1.0, 0.0, 1.0]
+    """
 
     domain = constraints.real_vector
     codomain = constraints.ordered_vector
@@ -63,7 +78,15 @@ class OrderedTransform(Transform):
 
 
 class SumToOneTransform(Transform):
-    r"""Map n - 1 numbers to n that sum to one: the last is what the others leave, be it negative."""
+    r"""Map n - 1 numbers to n that sum to one: the last is what the others leave, be it negative.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist.transforms import SumToOneTransform
+    >>> SumToOneTransform()(jnp.array([0.5, 0.75])).tolist()
+    [0.5, 0.75, -0.25]
+    """
 
     domain = constraints.real_vector
     codomain = constraints.sum_to_one
@@ -83,7 +106,20 @@ class SumToOneTransform(Transform):
 
 
 class PermuteTransform(Transform):
-    """Put the elements of a vector in another order: ``y[i] = x[permutation[i]]``."""
+    """Put the elements of a vector in another order: ``y[i] = x[permutation[i]]``.
+
+    Parameters
+    ----------
+    permutation
+        The indices 0, 1, ..., n - 1 in the order wanted.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist.transforms import PermuteTransform
+    >>> PermuteTransform(jnp.array([2, 0, 1]))(jnp.array([10.0, 11.0, 12.0])).tolist()
+    [12.0, 10.0, 11.0]
+    """
 
     permutation: ArrayLike
     domain = constraints.real_vector
@@ -97,7 +133,23 @@ class PermuteTransform(Transform):
 
 
 class MultivariateAffineTransform(Transform):
-    r""":math:`y = \mathrm{loc} + L x` with a lower triangular matrix L of positive diagonal."""
+    r"""Move and mix the elements of a vector, :math:`y = \mathrm{loc} + L x`.
+
+    Parameters
+    ----------
+    loc
+        Image of the origin, shape ``(..., n)``.
+    scale_tril
+        Lower triangular matrix :math:`L` of positive diagonal, shape ``(..., n, n)``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist.transforms import MultivariateAffineTransform
+    >>> mix = MultivariateAffineTransform(jnp.zeros(2), jnp.array([[1.0, 0.0], [0.5, 2.0]]))
+    >>> mix(jnp.array([1.0, 1.0])).tolist()
+    [1.0, 2.5]
+    """
 
     loc: ArrayLike
     scale_tril: ArrayLike
@@ -123,6 +175,19 @@ class ZeroSumTransform(Transform):
     r"""Map n - 1 free numbers to n that sum to zero, without stretching; over the last ``ndims`` axes.
 
     The map is an isometry onto its image, so its log-determinant is zero.
+
+    Parameters
+    ----------
+    ndims
+        Number of axes along each of which the sums are zero.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist.transforms import ZeroSumTransform
+    >>> y = ZeroSumTransform()(jnp.array([1.0, -2.0]))
+    >>> y.shape, abs(round(y.sum().item(), 6))
+    ((3,), 0.0)
     """
 
     ndims: int = static(default=1)
@@ -188,6 +253,13 @@ class LowerCholeskyTransform(Transform):
     r"""Map a vector to a lower triangular matrix with positive diagonal.
 
     The strict triangle comes first, row by row; then the logarithms of the diagonal.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist.transforms import LowerCholeskyTransform
+    >>> LowerCholeskyTransform()(jnp.array([5.0, 0.0, 0.0])).tolist()
+    [[1.0, 0.0], [5.0, 1.0]]
     """
 
     domain = constraints.real_vector
@@ -220,6 +292,13 @@ class CorrCholeskyTransform(Transform):
     .. math:: y_{ij} = r_{ij} \prod_{k<j} \sqrt{1 - r_{ik}^2}, \quad y_{ii} = \prod_{k<i} \sqrt{1 - r_{ik}^2}
 
     that is, a stick-breaking of each row's squares, with signs.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist.transforms import CorrCholeskyTransform
+    >>> CorrCholeskyTransform()(jnp.arctanh(jnp.array([0.6]))).round(3).tolist()
+    [[1.0, 0.0], [0.6, 0.8]]
     """
 
     domain = constraints.real_vector
@@ -248,7 +327,23 @@ class CorrCholeskyTransform(Transform):
 
 
 class InvCholeskyTransform(Transform):
-    r""":math:`y = x x^T`, from Cholesky factors to positive-definite or correlation matrices."""
+    r"""Map Cholesky factors to positive-definite or correlation matrices, :math:`y = x x^T`.
+
+    Parameters
+    ----------
+    domain
+        ``lower_cholesky`` or ``corr_cholesky``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.dist import constraints
+    >>> from pyrox.dist.transforms import InvCholeskyTransform
+    >>> InvCholeskyTransform()(jnp.array([[1.0, 0.0], [2.0, 1.0]])).tolist()
+    [[1.0, 2.0], [2.0, 5.0]]
+    >>> InvCholeskyTransform(constraints.corr_cholesky).codomain
+    CorrMatrix
+    """
 
     domain: Constraint = constraints.lower_cholesky
 
