@@ -293,7 +293,7 @@ def predict(
     that is from the distribution of the variable given the draws of its parameters, and a log line says so. So it is
     for centred groups, ``theta ~ Normal(mu, tau)``, as for others, where ``z ~ Normal(0, 1)`` is what has the levels.
     A normal vector, like the values of a Gaussian process, is drawn at new labels given its values at the known ones;
-    random walks and Markov chains go on after the last known one.
+    random walks, autoregressions and Markov chains go on after the last known one.
 
     Parameters
     ----------
