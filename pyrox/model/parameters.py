@@ -13,7 +13,7 @@ from pyrox.dist import CustomDist, Distribution, constraints
 from pyrox.errors import ModelError, ShapeError, SupportError
 from pyrox.model import program
 from pyrox.model import values as host
-from pyrox.model.nodes import Constant, Node, ancestors, contains_node, describe, evaluate_alone
+from pyrox.model.nodes import Constant, Node, ancestors, contains_node, describe, evaluate
 from pyrox.model.program import DistExpression, RandomVariable
 from pyrox.model.refusals import NEEDS_NUMBERS, needs_numbers
 from pyrox.model.table import Row
@@ -79,12 +79,13 @@ def require_parameters(row: Row, given: Mapping[str, Any], what: str, dist: Dist
     domains = {**getattr(type(dist.abstract), "arg_constraints", {}), **getattr(row.make, "arg_constraints", {})}
     taken = {n for way in row.ways if all(k in given for k in inspect.signature(way).parameters)
              for n in inspect.signature(way).parameters}  # fmt: skip
+    unseen = (*row.static.split(), *row.trees.split(), *_DISTRIBUTIONS)
     checked = type(dist.abstract)._validate_parameters is Distribution._validate_parameters
     for name, value in given.items():
         known = value.value if isinstance(value, program.Data | Constant) else host.as_literal(value)
         domain = domains.get(spelling.get(name, ""))
         if domain in (None, constraints.dependent) or name in taken:
-            checked = False
+            checked = checked and name in unseen
             continue
         if isinstance(known, Distribution | jax.core.Tracer) or contains_node(known):
             continue
@@ -103,7 +104,8 @@ def _require_valid(row: Row, dist: DistExpression, what: str) -> None:
     """Let the distribution itself check parameters that depend on one another, all of whose values are known."""
     try:
         with validation_enabled(), jax.ensure_compile_time_eval():
-            evaluate_alone(dist)
+            known = {node: node.value for node in ancestors([dist]) if isinstance(node, program.Data)}
+            evaluate(dist, known, lambda constant: constant.value)
     except SupportError as error:
         raise SupportError(f"{what}: {in_own_words(row, error).partition(': ')[2]}") from error
 
