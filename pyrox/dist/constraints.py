@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from pyrox._pytree import static
 from pyrox.dist.constraint import (
     Constraint,
-    _AnyOf as _AnyOf,
     _Boolean,
     _Dependent,
     _GreaterThan,

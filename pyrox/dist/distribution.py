@@ -12,7 +12,7 @@ import numpy as np
 from pyrox._pytree import register, show
 from pyrox.config import is_validation_enabled
 from pyrox.dist import constraints
-from pyrox.dist.constraints import Constraint
+from pyrox.dist.constraint import Constraint, _AnyOf
 from pyrox.dist.special import log_or_minus_inf
 from pyrox.dist.transforms import biject_to
 from pyrox.errors import ShapeError, SupportError
@@ -398,7 +398,7 @@ def quantile(d: Distribution, q: Array, support: Constraint | None = None) -> Ar
         at, reach = jnp.floor, 2.0**53
     else:
         support, reach = fixed.support if support is None else jax.lax.stop_gradient(support), 740.0
-        whole = isinstance(support, constraints._Real | constraints._AnyOf)
+        whole = isinstance(support, constraints._Real | _AnyOf)
         at = jnp.sinh if whole else biject_to(support)  # sinh evens out the magnitudes of the real line
 
     def halve(_: Any, ends: tuple) -> tuple:

@@ -10,9 +10,10 @@ from pyrox.dist.packed import PackTransform
 from pyrox.errors import ModelError
 from pyrox.model.nodes import call
 from pyrox.model.program import DistExpression
+from pyrox.model.reference import OPTIONS
 from pyrox.model.table import ROWS
 from pyrox.model.terms import Deterministic
-from pyrox.model.variables import OPTIONS, DistributionStatement
+from pyrox.model.variables import DistributionStatement
 
 _FACTORS = PackTransform(constraints.lower_cholesky)
 _CORRELATIONS = PackTransform(constraints.corr_matrix)
@@ -28,7 +29,15 @@ def _correlations(packed: Any) -> Any:
 
 
 class CovarianceStatement(DistributionStatement):
-    """State a packed covariance factor; by default give it unpacked, with correlations and standard deviations."""
+    """State a Cholesky factor of a covariance, with its correlations and standard deviations."""
+
+    extras = {
+        "compute_corr": (
+            True,
+            "Whether to give three: the factor, the correlations, the standard deviations; or else the packed factor.",
+        ),
+        "store_in_trace": (True, "Whether to keep the latter two in results, as ``NAME_corr`` and ``NAME_stds``."),
+    }
 
     def __call__(
         self, name: str, *params: Any, compute_corr: bool = True, store_in_trace: bool = True, **named: Any
@@ -51,6 +60,10 @@ class CovarianceStatement(DistributionStatement):
 class CorrelationStatement(DistributionStatement):
     """State the correlations above the diagonal; give the whole matrix where it is asked for."""
 
+    extras = {
+        "return_matrix": (False, "Whether to give the whole matrix."),
+    }
+
     def __call__(self, name: str | None = None, *params: Any, return_matrix: bool = False, **named: Any) -> Any:
         packed = DistributionStatement.__call__(self, name, *params, **named)
         return call(_CORRELATIONS.inverse, packed) if return_matrix else packed
@@ -58,6 +71,10 @@ class CorrelationStatement(DistributionStatement):
 
 class OrderedStatement(DistributionStatement):
     """State ordered labels; keep their probabilities as PyMC does, unless ``compute_p=False``."""
+
+    extras = {
+        "compute_p": (True, "Whether to keep the probabilities of the labels in results, as ``NAME_probs``."),
+    }
 
     def __call__(self, name: str | None = None, *params: Any, compute_p: bool = True, **named: Any) -> Any:
         variable = DistributionStatement.__call__(self, name, *params, **named)
@@ -72,30 +89,23 @@ def _probabilities(d: Distribution) -> Any:
 
 
 class CustomStatement(DistributionStatement):
-    """State a distribution of the user's own: all positional arguments are parameters of its functions.
+    """State a random variable with a distribution of the user's own."""
 
-    Keywords, beside those of every statement:
-
-    ``logp``
-        Function ``logp(value, *params)``: the log-density, without the axes of an event.
-    ``random``
-        Function ``random(key, *params, shape)`` that draws an array of that shape, for predictions.
-    ``support``
-        Constraint on the values; the real numbers by default.
-    ``ndim_supp``, ``event_shape``
-        Number of last axes that form one event, or their lengths.
-    ``dist``
-        In place of all these, a function of the parameters that returns a distribution, ``px.Normal.dist(...)``.
-
-    Examples
-    --------
-    >>> import pyrox as px
-    >>> with px.Model():
-    ...     rate = px.HalfNormal("rate", 1.0)
-    ...     wait = px.CustomDist("wait", rate, logp=lambda x, r: px.math.log(r) - r * x, observed=[0.3, 2.0])
-    >>> wait.shape
-    (2,)
-    """
+    extras = {
+        "logp": (None, "Function ``logp(value, *params)``: the log-density, without the axes of an event."),
+        "random": (
+            None,
+            "Function ``random(key, *params, shape)`` that draws an array of that shape, for predictions.",
+        ),
+        "support": (None, "Constraint on the values; the real numbers by default."),
+        "ndim_supp": (None, "Number of last axes that form one event."),
+        "event_shape": (None, "The lengths of these axes, in its place."),
+        "dist": (
+            None,
+            "In place of all these, a function of the parameters that returns a distribution, ``px.Normal.dist(...)``.",
+        ),
+    }
+    variadic = True
 
     def _bind(self, what: str, params: tuple, named: dict) -> dict[str, Any]:
         named = dict(named)

@@ -99,99 +99,123 @@ class Row(NamedTuple):
 
 
 def _tau(tau: Any) -> dict:
+    r"""Precision :math:`1 / \sigma^2`, in place of ``sigma``."""
     return {"scale": 1 / jnp.sqrt(tau)}
 
 
 def _lam(lam: Any) -> dict:
+    r"""Precision :math:`1 / \sigma^2`, in place of ``sigma``."""
     return {"scale": 1 / jnp.sqrt(lam)}
 
 
 def _exponential_scale(scale: Any) -> dict:
+    """Mean, in place of ``lam``."""
     return {"rate": 1 / jnp.asarray(scale)}
 
 
 def _gamma_moments(mu: Any, sigma: Any) -> dict:
+    """Mean and standard deviation, in place of ``alpha`` and ``beta``."""
     return {"concentration": jnp.square(mu / sigma), "rate": mu / jnp.square(sigma)}
 
 
 def _inverse_gamma_moments(mu: Any, sigma: Any) -> dict:
+    """Mean and standard deviation, in place of ``alpha`` and ``beta``."""
     ratio = jnp.square(mu / sigma)
     return {"concentration": ratio + 2, "rate": mu * (ratio + 1)}
 
 
 def _beta_moments(mu: Any, sigma: Any) -> dict:
+    """Mean and standard deviation, in place of ``alpha`` and ``beta``."""
     return _beta_size(mu, mu * (1 - mu) / jnp.square(sigma) - 1)
 
 
 def _beta_size(mu: Any, nu: Any) -> dict:
+    r"""Size of the sample that tells as much, :math:`\alpha + \beta`, with ``mu``."""
     return {"concentration1": mu * nu, "concentration0": (1 - mu) * nu}
 
 
 def _inverse_scale(b: Any) -> dict:
+    """Inverse of the scale, positive."""
     return {"scale": 1 / jnp.asarray(b)}
 
 
 def _quantile(q: Any) -> dict:
+    """Probability of values below ``mu``, in place of ``kappa``."""
     return {"asymmetry": jnp.sqrt(q / (1 - q))}
 
 
 def _failures(p: Any, n: Any) -> dict:
+    """Probability of a success and number of successes, in place of ``mu`` and ``alpha``."""
     return {"mean_count": n * (1 - p) / p, "concentration": n}
 
 
 def _counted(probs: Any, total_count: Any) -> dict:
+    """The same."""
     return _failures(probs, total_count)
 
 
 def _gate(psi: Any) -> dict:
+    """Probability of a draw of the distribution; the other zeros have the rest."""
     return {"gate": 1 - jnp.asarray(psi)}
 
 
 def _wald_mean_phi(mu: Any, phi: Any) -> dict:
+    r"""Ratio :math:`\lambda / \mu`, in place of ``lam`` or of ``mu``."""
     return {"loc": mu, "concentration": mu * phi}
 
 
 def _wald_shapes(lam: Any, phi: Any) -> dict:
+    r"""Ratio :math:`\lambda / \mu`, in place of ``lam`` or of ``mu``."""
     return {"loc": lam / phi, "concentration": lam}
 
 
 def _rice_ratio(b: Any, sigma: Any) -> dict:
+    r"""Ratio :math:`\nu / \sigma`, in place of ``nu``."""
     return {"nu": b * sigma, "scale": sigma}
 
 
 def _rice_unit(b: Any) -> dict:
+    r"""Ratio :math:`\nu / \sigma`, in place of ``nu``."""
     return {"nu": b}
 
 
 def _row_covariance(rowcov: Any) -> dict:
+    """Covariance of the rows."""
     return {"scale_tril_row": jnp.linalg.cholesky(rowcov)}
 
 
 def _column_covariance(colcov: Any) -> dict:
+    """Covariance of the columns."""
     return {"scale_tril_column": jnp.linalg.cholesky(colcov)}
 
 
 def _sigma_matrix(Sigma: Any) -> dict:
+    """Scale matrix, positive definite."""
     return {"scale_tril": jnp.linalg.cholesky(Sigma)}
 
 
 def _scale_matrix(scale: Any) -> dict:
+    """Scale matrix, positive definite."""
     return {"scale_tril": jnp.linalg.cholesky(scale)}
 
 
 def _covariance(cov: Any) -> dict:
+    """Covariance matrix, positive definite."""
     return {"scale_tril": jnp.linalg.cholesky(cov)}
 
 
 def _precision(tau: Any) -> dict:
+    """Inverse of the scale or covariance matrix, in its place."""
     return {"scale_tril": jnp.linalg.cholesky(jnp.linalg.inv(tau))}
 
 
 def _logit_rows(logit_P: Any) -> dict:
+    """Logits of the rows of the transition matrix, in place of ``P``."""
     return {"transition_probs": jax.nn.softmax(logit_P, axis=-1)}
 
 
 def _steps(steps: int) -> dict:
+    """Number of steps after the first value (``AR``: values), where no dims, shape or observed tell it."""
     return {"num_steps": steps + 1}
 
 

@@ -27,10 +27,8 @@ from pyrox.model.parameters import (
     require_parameters,
 )
 from pyrox.model.program import DistExpression, RandomVariable, fit_batch
+from pyrox.model.reference import OPTIONS, document
 from pyrox.model.table import Row
-
-# What every statement takes beside the parameters of its distribution.
-OPTIONS = ("dims", "shape", "observed", "initval", "total_size", "transform", "default_transform", "noncentered")
 
 
 class _Builder:
@@ -57,26 +55,42 @@ def _tell_shapes(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {jnp.shape(value)}" for name, value in numbers.items())
 
 
+class _Written:
+    """A docstring of an object, written when somebody reads it: a hundred of them would slow the import down."""
+
+    def __init__(self, of_class: str | None) -> None:
+        self.of_class = of_class
+
+    def __get__(self, statement: Any, owner: type) -> str | None:
+        return self.of_class if statement is None else document(statement.row, statement.summary, statement.extras)
+
+
 class DistributionStatement:
-    """State a random variable; see ``statements`` below for the one of each distribution."""
+    """State a random variable: one object for each distribution, whose docstring follows from its row."""
+
+    # Subclasses, whose first lines are their own, have further keywords: defaults and descriptions.
+    summary: str | None = None
+    extras: Mapping[str, tuple[Any, str]] = {}
+    variadic = False
+
+    def __init_subclass__(cls) -> None:
+        cls.summary, cls.__doc__ = cls.__doc__, vars(DistributionStatement)["__doc__"]
 
     def __init__(self, row: Row) -> None:
         self.row = row
         self.__name__ = self.__qualname__ = row.name
 
     @property
-    def __doc__(self) -> str:
-        # Written when somebody reads it: a hundred signatures would slow the import down.
-        return _document(self.row)
-
-    @property
     def __signature__(self) -> inspect.Signature:
         kind, only = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+        keywords = {**{n: default for n, (default, _) in self.extras.items()}, **dict.fromkeys(OPTIONS)}
+        keywords["noncentered"] = False
         return inspect.Signature(
             [
                 inspect.Parameter("name", kind),
+                *([inspect.Parameter("params", inspect.Parameter.VAR_POSITIONAL)] if self.variadic else []),
                 *(inspect.Parameter(n, kind, default=None) for n in self.row.order.split()),
-                *(inspect.Parameter(n, only, default=None) for n in OPTIONS),
+                *(inspect.Parameter(n, only, default=default) for n, default in keywords.items()),
             ]
         )
 
@@ -157,16 +171,7 @@ class DistributionStatement:
         return f"<statement {self.row.name}({', '.join(['name', *self.row.order.split()])})>"
 
 
-def _document(row: Row) -> str:
-    summary = (inspect.getdoc(row.make) or row.name).split("\n")[0].rstrip(".")
-    order, names = (", ".join(n) or "none" for n in (row.order.split(), row.accepted()))
-    return (
-        f"State a random variable: {summary[0].lower()}{summary[1:]}.\n\n"
-        f"Parameters, in order: {order}; all names: {names}.\n"
-        "Further: ``dims``, ``shape``, ``observed``, ``initval``, ``total_size``, ``transform``,\n"
-        "``default_transform``, ``noncentered``.\n"
-        f"See ``pyrox.dist.{row.make.__name__}`` for the density."
-    )
+DistributionStatement.__doc__ = _Written(DistributionStatement.__doc__)
 
 
 def _join_transforms(transform: Any, default: Any, what: str) -> Transform | None:
