@@ -76,10 +76,9 @@ class FisherDiagonal(Pytree):
 
     Where the product of both variances is far above 1, some direction is much narrower than the variable is spread: a
     ridge or a funnel. The estimate above is then the geometric mean of both lengths, and where few of many variables
-    are like that, trajectories turn for all the others long before they have walked the ridge. From a product of five
-    upwards the spread alone counts,
-
-    .. math:: m_i^{-1} = \mathrm{var}(q_i) / \sqrt 5.
+    are like that, trajectories turn for all the others long before they have walked the ridge. So the estimate is
+    multiplied by a fiftieth of the product where that is more than one, until it is :math:`\mathrm{var}(q_i)`, the
+    spread alone.
 
     Three things make it robust: it starts from :math:`1 / |\partial_i \log p|`, the first step size is searched for
     that metric, and only transitions that moved enter the windows.
@@ -93,7 +92,7 @@ class FisherDiagonal(Pytree):
     early_window: int = 10
     late_window: int = 80
     first_use: int = 5
-    ridge: float = 5.0
+    ridge: float = 50.0
 
     def start(self, kernel: Kernel, state: State) -> tuple[tuple[Spread, Spread], Kernel]:
         inverse_mass = _first_inverse_mass(state.gradient)
@@ -119,8 +118,8 @@ class FisherDiagonal(Pytree):
         tiny, n = jnp.finfo(pair.dtype).tiny, jnp.maximum(older.count, 1)
         estimate = jnp.sqrt((older.squares[0] + tiny) / (older.squares[1] + tiny))
         product = older.squares[0] / n * (older.squares[1] / n)
-        settled = moment.iteration >= early_end
-        estimate *= jnp.where(settled, jnp.sqrt(jnp.maximum(product / self.ridge, 1.0)), 1.0)
+        stretch = jnp.clip(product / self.ridge, 1.0, jnp.sqrt(jnp.maximum(product, 1.0)))
+        estimate *= jnp.where(moment.iteration < early_end, 1.0, stretch)
         estimate = jnp.clip(estimate, 1e-20, 1e20)
         inverse_mass = jnp.where(open_ & (older.count >= self.first_use), estimate, kernel.metric.inverse_mass)
         kernel = kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass))

@@ -221,12 +221,12 @@ def test_the_target_rises_after_divergences_and_only_then():
 def test_on_a_ridge_the_spread_of_the_draws_counts():
     dim = 40
     covariance = np.eye(dim)
-    covariance[0, 1] = covariance[1, 0] = 0.99  # variances of draws and gradients: 1 and 50
+    covariance[0, 1] = covariance[1, 0] = 0.9999  # variances of draws and gradients: 1 and 5000
     precision = jnp.array(np.linalg.inv(covariance))
     program = ChainProgram(lambda q, _: -0.5 * q @ precision @ q, dim, jnp.zeros(()))
     chain = program.start(np.array([0, 1], np.uint32), np.zeros(dim), 1000, 0.8)
     chain, _, _ = program.advance(chain, jnp.zeros(()), 1000)
     scale = np.asarray(chain.kernel.metric.inverse_mass)
-    # From some hundred draws; the mean of breadth and width would give 0.14.
-    np.testing.assert_allclose(scale[:2], np.sqrt(1 / 5), rtol=0.35)
+    # The variance of some hundred draws; the mean of both lengths would give 0.014.
+    assert np.all((scale[:2] > 0.2) & (scale[:2] < 3.0)), scale[:2]
     np.testing.assert_allclose(scale[2:], 1.0, rtol=1e-6)
