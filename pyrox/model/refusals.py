@@ -44,6 +44,12 @@ class Valueless:
     def __contains__(self, item: Any) -> bool:
         raise NodeError(f"whether {self._told()} contains {item!r} is not known: {WAYS_OUT}")
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise NodeError(
+            f"{self._told()} cannot be changed in place: px.math.where(condition, a, b) makes another one, or "
+            "px.lift(lambda x, v: x.at[index].set(v))"
+        )
+
     def __float__(self) -> float:
         return self._refuse("a float")
 

@@ -13,6 +13,9 @@ from pyrox.typing import Shape
 Support = Any
 
 
+_OF_LABELS = " (labels: pandas.factorize(labels)[0] gives their indices)"
+
+
 def is_array(value: Any) -> bool:
     """Tell whether a value has axes of its own: NumPy, JAX, pandas or xarray, at least one-dimensional."""
     if isinstance(value, np.ndarray | jax.Array) or hasattr(value, "to_numpy"):
@@ -57,14 +60,16 @@ def as_host(value: Any, what: str) -> np.ndarray:
         try:
             array = array.astype(float)
         except (TypeError, ValueError):
-            raise ModelError(f"{what} holds objects, not numbers: {array.ravel()[:3].tolist()} ...") from None
+            met = array.ravel()[:3].tolist()
+            hint = _OF_LABELS if any(isinstance(item, str) for item in met) else ""
+            raise ModelError(f"{what} holds objects, not numbers: {met} ...{hint}") from None
     if array.dtype.kind == "c":
         met = array.ravel()[:3].tolist()
         raise ModelError(f"{what} must be real numbers; met {met} ...: give real and imaginary parts apart")
     if array.dtype.kind not in "biuf":
         raise ModelError(
             f"{what} must be numbers; met {array.dtype}: {array.ravel()[:3].tolist()} ... "
-            "(labels: pandas.factorize(labels)[0] gives their indices)"
+            + _OF_LABELS.lstrip()
         )
     array = array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
     array.flags.writeable = False

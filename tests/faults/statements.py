@@ -338,6 +338,18 @@ DIMS = [
 
 EXPRESSIONS = [
     Row(
+        "an element assigned",
+        lambda m: m["level"].__setitem__(0, 1.0),
+        NodeError,
+        ("'level'", "in place", "px.math.where", ".at[index].set"),
+    ),
+    Row(
+        "a column of labels for an index",
+        lambda m: m["level"][pd.Series(["a", "b"], dtype=object)],
+        ModelError,
+        ("'level'", "not numbers", "factorize"),
+    ),
+    Row(
         "a product that does not fit",
         lambda m: m["level"] @ np.zeros((2, 2)),
         ShapeError,
