@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+__all__ = ["CheckParametersConvergence", "Tracker"]
+
 
 def _relative(new: np.ndarray, old: np.ndarray) -> np.ndarray:
     return (np.abs(new - old) + 1e-6) / (np.abs(old) + 1e-6)
@@ -36,6 +38,16 @@ class CheckParametersConvergence:
         ``"relative"`` or ``"absolute"`` differences.
     ord
         Which norm, as in ``numpy.linalg.norm``.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> check = px.callbacks.CheckParametersConvergence(tolerance=0.05)
+    >>> with px.Model():
+    ...     x = px.Normal("x", 1.0, 0.5)
+    ...     approximation = px.fit(50_000, callbacks=[check], random_seed=1, progressbar=False)
+    >>> len(approximation.hist) < 50_000
+    True
     """
 
     def __init__(

@@ -9,6 +9,19 @@ import jax.numpy as jnp
 from pyrox.errors import ModelError
 from pyrox.typing import Array, Tree
 
+__all__ = [
+    "SGD",
+    "SM3",
+    "Adagrad",
+    "Adam",
+    "ClippedAdam",
+    "Momentum",
+    "OptimState",
+    "Optimizer",
+    "RMSProp",
+    "RMSPropMomentum",
+]
+
 StepSize = float | Callable[[Array], Array]
 
 
@@ -23,6 +36,13 @@ class OptimState(NamedTuple):
         The parameters.
     inner
         What the rule itself remembers.
+
+    Examples
+    --------
+    >>> from pyrox.vi.optim import SGD
+    >>> state = SGD(0.5).init({"x": 1.0})
+    >>> int(state.step), float(state.params["x"])
+    (0, 1.0)
     """
 
     step: Array
@@ -152,6 +172,16 @@ class Adam(Optimizer):
     eps
         Added to the size.
 
+    Examples
+    --------
+    >>> from pyrox.vi.optim import Adam
+    >>> optimizer = Adam(0.05)
+    >>> state = optimizer.init({"x": 1.0})
+    >>> for _ in range(500):
+    ...     state = optimizer.update({"x": 2 * optimizer.get_params(state)["x"]}, state)  # the gradient of x²
+    >>> abs(float(optimizer.get_params(state)["x"])) < 0.1
+    True
+
     References
     ----------
     .. [1] Kingma and Ba (2015), Adam: A method for stochastic optimization.
@@ -172,6 +202,16 @@ class ClippedAdam(Optimizer):
         See ``Adam``.
     clip_norm
         Largest element of a gradient.
+
+    Examples
+    --------
+    >>> from pyrox.vi.optim import ClippedAdam
+    >>> optimizer = ClippedAdam(0.05)
+    >>> state = optimizer.init({"x": 1.0})
+    >>> for _ in range(500):
+    ...     state = optimizer.update({"x": 2 * optimizer.get_params(state)["x"]}, state)  # the gradient of x²
+    >>> abs(float(optimizer.get_params(state)["x"])) < 0.1
+    True
     """
 
     def __init__(
@@ -197,6 +237,16 @@ class Adagrad(Optimizer):
     momentum
         Decay of the running mean of the steps.
 
+    Examples
+    --------
+    >>> from pyrox.vi.optim import Adagrad
+    >>> optimizer = Adagrad(0.3)
+    >>> state = optimizer.init({"x": 1.0})
+    >>> for _ in range(500):
+    ...     state = optimizer.update({"x": 2 * optimizer.get_params(state)["x"]}, state)  # the gradient of x²
+    >>> abs(float(optimizer.get_params(state)["x"])) < 0.1
+    True
+
     References
     ----------
     .. [1] Duchi, Hazan and Singer (2011), Adaptive subgradient methods for online learning and stochastic optimization.
@@ -219,6 +269,16 @@ class Momentum(Optimizer):
         Step size, a number or a function of the step.
     mass
         Share of the velocity that is kept.
+
+    Examples
+    --------
+    >>> from pyrox.vi.optim import Momentum
+    >>> optimizer = Momentum(0.02, mass=0.8)
+    >>> state = optimizer.init({"x": 1.0})
+    >>> for _ in range(500):
+    ...     state = optimizer.update({"x": 2 * optimizer.get_params(state)["x"]}, state)  # the gradient of x²
+    >>> abs(float(optimizer.get_params(state)["x"])) < 0.1
+    True
     """
 
     def __init__(self, step_size: StepSize, mass: float) -> None:
@@ -238,6 +298,16 @@ class RMSProp(Optimizer):
         Decay of the running mean square.
     eps
         Added to it.
+
+    Examples
+    --------
+    >>> from pyrox.vi.optim import RMSProp
+    >>> optimizer = RMSProp(0.01)
+    >>> state = optimizer.init({"x": 1.0})
+    >>> for _ in range(500):
+    ...     state = optimizer.update({"x": 2 * optimizer.get_params(state)["x"]}, state)  # the gradient of x²
+    >>> abs(float(optimizer.get_params(state)["x"])) < 0.1
+    True
     """
 
     def __init__(self, step_size: StepSize, gamma: float = 0.9, eps: float = 1e-8) -> None:
@@ -255,6 +325,16 @@ class RMSPropMomentum(Optimizer):
         See ``RMSProp``.
     momentum
         Share of the last step that is kept.
+
+    Examples
+    --------
+    >>> from pyrox.vi.optim import RMSPropMomentum
+    >>> optimizer = RMSPropMomentum(0.002)
+    >>> state = optimizer.init({"x": 1.0})
+    >>> for _ in range(500):
+    ...     state = optimizer.update({"x": 2 * optimizer.get_params(state)["x"]}, state)  # the gradient of x²
+    >>> abs(float(optimizer.get_params(state)["x"])) < 0.1
+    True
     """
 
     def __init__(self, step_size: StepSize, gamma: float = 0.9, eps: float = 1e-8, momentum: float = 0.9) -> None:
@@ -274,6 +354,16 @@ class SGD(Optimizer):
     ----------
     step_size
         Step size, a number or a function of the step.
+
+    Examples
+    --------
+    >>> from pyrox.vi.optim import SGD
+    >>> optimizer = SGD(0.1)
+    >>> state = optimizer.init({"x": 1.0})
+    >>> for _ in range(500):
+    ...     state = optimizer.update({"x": 2 * optimizer.get_params(state)["x"]}, state)  # the gradient of x²
+    >>> abs(float(optimizer.get_params(state)["x"])) < 0.1
+    True
     """
 
     def __init__(self, step_size: StepSize) -> None:
@@ -291,6 +381,16 @@ class SM3(Optimizer):
         Step size, a number or a function of the step.
     momentum
         Decay of the running mean of the steps.
+
+    Examples
+    --------
+    >>> from pyrox.vi.optim import SM3
+    >>> optimizer = SM3(0.3)
+    >>> state = optimizer.init({"x": 1.0})
+    >>> for _ in range(500):
+    ...     state = optimizer.update({"x": 2 * optimizer.get_params(state)["x"]}, state)  # the gradient of x²
+    >>> abs(float(optimizer.get_params(state)["x"])) < 0.1
+    True
 
     References
     ----------
