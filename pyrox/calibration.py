@@ -252,6 +252,16 @@ class Calibration:
         By variable, the elements whose draws are not always equal to the truth: only those are tested.
     border
         Number of truths that have no log-density, by variable.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> with px.Model() as model:
+    ...     x = px.Normal("x")
+    ...     y = px.Normal("y", x, 1.0, observed=0.5)
+    >>> calibration = px.sbc(model, 20, draws=50, tune=100, random_seed=1, progressbar=False)
+    >>> calibration.count, int(calibration.ranks["x"].max()) <= calibration.num_draws
+    (20, True)
     """
 
     ranks: Any

@@ -27,11 +27,40 @@ __all__ = [
 
 
 class ConvergenceWarning(UserWarning):
-    """Draws that should not be trusted yet."""
+    """Draws that should not be trusted yet.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import pyrox as px
+    >>> with px.Model(), warnings.catch_warnings():
+    ...     x = px.Normal("x")
+    ...     warnings.simplefilter("ignore", px.ConvergenceWarning)  # or "error"
+    ...     idata = px.sample(10, tune=10, progressbar=False)
+    >>> idata.posterior.sizes["draw"]
+    10
+    """
 
 
 def warn_all(findings: list[str], stacklevel: int = 2) -> None:
-    """Issue each finding as a warning, at the line that called the caller."""
+    """Issue each finding as a warning, at the line that called the caller.
+
+    Parameters
+    ----------
+    findings
+        What to say.
+    stacklevel
+        How many callers up the line to blame is.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_all(["R-hat of x is 1.4"])
+    >>> caught[0].category.__name__
+    'ConvergenceWarning'
+    """
     for sentence in findings:
         warnings.warn(sentence, ConvergenceWarning, stacklevel=stacklevel + 1)
 

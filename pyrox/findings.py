@@ -27,6 +27,17 @@ class Finding:
         What would probably help.
     chains, variables
         The chains and the variables concerned, as far as they can be told.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import pyrox as px
+    >>> with px.Model(), warnings.catch_warnings():
+    ...     x = px.Normal("x")
+    ...     warnings.simplefilter("ignore", px.ConvergenceWarning)
+    ...     idata = px.sample(10, tune=10, progressbar=False)
+    >>> [finding.kind for finding in px.diagnose(idata)]
+    ['too little']
     """
 
     kind: str

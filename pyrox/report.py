@@ -107,6 +107,20 @@ def examine(posterior: Any, stats: Mapping[str, np.ndarray], max_treedepth: int 
         Statistics ``(chain, draw)`` under ArviZ's names; those that are absent are not judged.
     max_treedepth
         The limit that trajectories could reach; None takes the deepest one met.
+
+    Returns
+    -------
+    A ``Report``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> draws = np.random.default_rng(0).normal(size=(4, 200))
+    >>> draws[0] += 10.0
+    >>> posterior = xr.Dataset({"x": (("chain", "draw"), draws)})
+    >>> [finding.kind for finding in examine(posterior, {})]
+    ['disagreement', 'rhat', 'ess']
     """
     draws = _Draws(posterior)
     chains, length = draws.shape
@@ -179,7 +193,7 @@ def _worst(statistic: Mapping[str, np.ndarray]) -> list[tuple[float, str, tuple[
 
 
 def _judge_divergences(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Finding]:
-    diverging = np.asarray(stats["diverging"], bool)
+    diverging = np.asarray(stats.get("diverging", False), bool)
     count = int(diverging.sum())
     if not count:
         return []

@@ -142,6 +142,12 @@ class Expanded(Derived):
         Any distribution.
     shape
         The new batch shape, to which the old one must broadcast.
+
+    Examples
+    --------
+    >>> import pyrox.dist as dist
+    >>> dist.Normal(0.0, 1.0).expand((3,)).batch_shape
+    (3,)
     """
 
     base_dist: Distribution = part()
@@ -180,6 +186,14 @@ class Masked(Derived):
         Any distribution.
     mask
         Booleans that broadcast with its batch shape: False copies count zero.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import pyrox.dist as dist
+    >>> d = dist.Normal(0.0, 1.0).expand((2,)).mask(jnp.array([True, False]))
+    >>> d.log_prob(jnp.zeros(2)).round(4).tolist()
+    [-0.9189, 0.0]
     """
 
     base_dist: Distribution = part()

@@ -357,13 +357,49 @@ class MatrixNormal(Distribution):
 
 
 def pack_triangle(tril: Array) -> Array:
-    """Read the lower triangle of a matrix, with its diagonal, row by row."""
+    """Read the lower triangle of a matrix, with its diagonal, row by row.
+
+    Parameters
+    ----------
+    tril
+        Square matrices along the last two axes.
+
+    Returns
+    -------
+    Vectors of ``n (n + 1) / 2`` elements along the last axis.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import pyrox.dist as dist
+    >>> dist.pack_triangle(jnp.array([[1.0, 0.0], [2.0, 3.0]])).tolist()
+    [1.0, 2.0, 3.0]
+    """
     rows, columns = np.tril_indices(tril.shape[-1])
     return tril[..., rows, columns]
 
 
 def unpack_triangle(packed: Array, dimension: int) -> Array:
-    """Lay a packed lower triangle out again as a matrix of zeros above its diagonal."""
+    """Lay a packed lower triangle out again as a matrix of zeros above its diagonal.
+
+    Parameters
+    ----------
+    packed
+        Vectors along the last axis.
+    dimension
+        Number n of rows; the vectors have ``n (n + 1) / 2`` elements.
+
+    Returns
+    -------
+    Lower triangular matrices along the last two axes.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import pyrox.dist as dist
+    >>> dist.unpack_triangle(jnp.array([1.0, 2.0, 3.0]), 2).tolist()
+    [[1.0, 0.0], [2.0, 3.0]]
+    """
     source = np.full((dimension, dimension), packed.shape[-1])
     source[np.tril_indices(dimension)] = np.arange(packed.shape[-1])
     return jnp.concatenate([packed, jnp.zeros_like(packed[..., :1])], axis=-1)[..., source]

@@ -119,6 +119,14 @@ class Distribution:
         Shape of one draw; inferred from the parameters.
     validate_args
         Whether to check parameters and values; None follows ``enable_validation``.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import pyrox.dist as dist
+    >>> d = dist.Normal(jax.numpy.zeros(3), 1.0)
+    >>> d.batch_shape, d.sample(jax.random.key(0), (10,)).shape, d.to_event(1).log_prob(jax.numpy.zeros(3)).shape
+    ((3,), (10, 3), ())
     """
 
     support: Any = None

@@ -32,7 +32,29 @@ _FORMULAS: dict[tuple[type, type], Callable[..., Array]] = {}
 
 
 def register_kl(p: type, q: type) -> Callable:
-    """Register a formula ``f(p, q)`` for the divergence between two families and their subclasses."""
+    """Register a formula ``f(p, q)`` for the divergence between two families and their subclasses.
+
+    Parameters
+    ----------
+    p, q
+        The families, classes of distributions.
+
+    Returns
+    -------
+    A decorator of the formula, a function of two distributions.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import pyrox.dist as dist
+    >>> class Unit(dist.Uniform):
+    ...     pass
+    >>> @dist.register_kl(Unit, dist.Exponential)
+    ... def divergence(p, q):
+    ...     return q.rate / 2 - jnp.log(q.rate)
+    >>> float(dist.kl_divergence(Unit(0.0, 1.0), dist.Exponential(1.0)))
+    0.5
+    """
 
     def keep(formula: Callable[..., Array]) -> Callable[..., Array]:
         _FORMULAS[p, q] = formula

@@ -21,6 +21,15 @@ class AutoregressiveNetwork(Pytree):
 
     Masks cut the connections of an ordinary network (MADE). Make one with ``AutoregressiveNetwork.create``.
 
+    Parameters
+    ----------
+    weights, biases
+        Of each layer, shapes ``(inputs, outputs)`` and ``(outputs,)``.
+    permutation
+        Order in which the inputs come.
+    nonlinearity
+        Function between the layers.
+
     Examples
     --------
     >>> import jax

@@ -123,6 +123,13 @@ def CholeskyCovPacked(n: int) -> Transform:  # noqa: N802
     Returns
     -------
     A transform.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import pyrox as px
+    >>> px.distributions.transforms.CholeskyCovPacked(2)(jnp.zeros(3)).tolist()
+    [1.0, 0.0, 1.0]
     """
     del n  # the length of a packed factor tells it
     return ComposeTransform([LowerCholeskyTransform(), PackTransform(constraints.lower_cholesky)])
@@ -139,6 +146,13 @@ def ZeroSumTransform(zerosum_axes: Any = (-1,)) -> Transform:  # noqa: N802
     Returns
     -------
     A transform.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import pyrox as px
+    >>> px.distributions.transforms.ZeroSumTransform([-1])(jnp.array([1.0, -1.0])).shape
+    (3,)
     """
     axes = sorted(zerosum_axes)
     if axes != list(range(-len(axes), 0)):

@@ -111,7 +111,7 @@ from pyrox.model.predictive import Predictive
 from pyrox.model.program import RandomVariable
 from pyrox.model.quantities import icdf, logcdf, logp
 from pyrox.model.show import model_to_graphviz, model_to_mermaid, to_graphviz, to_mermaid
-from pyrox.model.sites import FreeSite
+from pyrox.model.site import FreeSite
 from pyrox.model.terms import Data, Deterministic, Potential
 
 __all__ = [

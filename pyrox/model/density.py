@@ -42,6 +42,13 @@ class LogDensity:
     is fixed; ``data`` hold every number that may change without recompiling: each ``Data``, each array inside an
     expression, observed values, and the arrays among a program's arguments.
 
+    Parameters
+    ----------
+    program
+        A ``Model`` or a function of primitives.
+    args, kwargs
+        Arguments of the function; ``LogDensity.build(program, args, kwargs)`` makes them if there are none.
+
     Attributes
     ----------
     dim

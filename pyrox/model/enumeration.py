@@ -12,7 +12,8 @@ from pyrox.dist.markov import log_sum_exp
 from pyrox.errors import ModelError
 from pyrox.model.axes import Along, Follows
 from pyrox.model.elimination import Table, Variable, find_order
-from pyrox.model.sites import DiscreteSite, Sites, Values
+from pyrox.model.site import DiscreteSite
+from pyrox.model.sites import Sites, Values
 from pyrox.model.spread import Spread, SpreadRun
 from pyrox.model.tabulate import JACOBIAN, Tabulate
 from pyrox.typing import Array, Shape, Tree
@@ -205,6 +206,16 @@ class EnumerationPlan:
         The terms that depend on discrete variables, without numbers.
     numbers
         Numbers of all tables: what one evaluation of the log-density costs.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> from pyrox.model import LogDensity
+    >>> with px.Model() as model:
+    ...     k = px.Categorical("k", [0.3, 0.7])
+    ...     y = px.Normal("y", k * 5.0, px.HalfNormal("s"), observed=4.8)
+    >>> LogDensity.build(model).marginal.plan.order
+    ('k',)
     """
 
     sums: Mapping[str, Sum]

@@ -9,9 +9,9 @@ import numpy as np
 
 from pyrox.errors import ModelError, ShapeError
 from pyrox.model import missing
-from pyrox.model import values as host
 from pyrox.model.messenger import active_handlers, handler_depth
 from pyrox.model.methods import Evaluable
+from pyrox.model.new_data import check_new_value, new_lengths, new_value
 from pyrox.model.nodes import ancestors
 from pyrox.model.plates import PlateRun
 from pyrox.model.program import Data, Deterministic, Potential, RandomVariable, Statement, play
@@ -363,6 +363,14 @@ def current_model() -> Model:
     ------
     ModelError
         If there is none.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> with px.Model() as model:
+    ...     same = px.model.current_model()
+    >>> same is model
+    True
     """
     models = _MODELS.get()
     if not models:
@@ -371,7 +379,25 @@ def current_model() -> Model:
 
 
 def modelcontext(model: Model | None) -> Model:
-    """Give a model back; for None, the innermost one whose ``with`` block is open."""
+    """Give a model back; for None, the innermost one whose ``with`` block is open.
+
+    Parameters
+    ----------
+    model
+        A model, or None.
+
+    Returns
+    -------
+    The model.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> with px.Model() as model:
+    ...     same = px.modelcontext(None)
+    >>> same is model
+    True
+    """
     return current_model() if model is None else model
 
 
@@ -406,12 +432,12 @@ def set_data(
     [3.0, 4.0]
     """
     model = _require_set_data(new_data, modelcontext(model), coords)
-    arrays = {name: _new_value(model, name, value) for name, value in new_data.items()}
+    arrays = {name: new_value(model, name, value) for name, value in new_data.items()}
     labels = {dim: as_labels(values, dim) for dim, values in (coords or {}).items()}
     model._require_dims(labels, "set_data")
-    lengths = _new_lengths(model, arrays, labels)
+    lengths = new_lengths(model, arrays, labels)
     for name, array in arrays.items():
-        _check_new_value(model, model[name], array)
+        check_new_value(model, model[name], array)
     registry = model.registry
     former = {name: model[name].value for name in arrays}, dict(registry.lengths), dict(registry.coords)
     changed = any((model[n].value.shape, model[n].value.dtype) != (a.shape, a.dtype) for n, a in arrays.items())
@@ -443,54 +469,24 @@ def _require_set_data(new_data: Any, model: Any, coords: Any) -> Model:
     return model
 
 
-def _new_value(model: Model, name: str, value: Any) -> np.ndarray:
-    node = model[name] if name in model else None  # noqa: SIM401 - a Model has no get
-    if not isinstance(node, Data):
-        known = [d.name for d in model.data_vars] or "none"
-        kind = "no variable" if node is None else f"a {type(node).__name__}, not a Data,"
-        raise ModelError(f"set_data: the model has {kind} {name!r}; its Data are {known}")
-    array = host.as_host(missing.unmask(value), f"set_data: {name!r}")
-    missing.require_allowed_gaps(node, array, model.named_vars.values())
-    old = node.value
-    if array.ndim != old.ndim:
-        raise ShapeError(
-            f"set_data: {name!r} has {old.ndim} axes (shape {old.shape}); "
-            f"the new values have {array.ndim} (shape {array.shape})"
-        )
-    if old.dtype.kind == "f" and array.dtype.kind in "biu":
-        array = array.astype(old.dtype)
-    return array
-
-
-def _new_lengths(model: Model, arrays: dict[str, np.ndarray], labels: dict[str, tuple]) -> dict[str, int]:
-    lengths = {dim: len(values) for dim, values in labels.items()}
-    for name, array in arrays.items():
-        for dim, n in zip(model[name].dims or (), array.shape, strict=False):
-            if dim is None:
-                continue
-            if lengths.setdefault(dim, n) != n:
-                raise ShapeError(f"set_data: {name!r} has length {n} on dim {dim!r}, which gets length {lengths[dim]}")
-            old = model.registry.lengths[dim]
-            if n != old and model.registry.coords[dim] is not None and dim not in labels:
-                raise ShapeError(
-                    f"set_data: {name!r} has length {n} on dim {dim!r}, which has {old} labels: "
-                    f"give new ones, set_data(..., coords={{{dim!r}: ...}})"
-                )
-    return lengths
-
-
-def _check_new_value(model: Model, node: Data, array: np.ndarray) -> None:
-    """Refuse what lies outside the support of a variable observed there."""
-    for rv in model.observed_RVs:
-        if rv.observed is node and rv.dist.struct.support is not None:
-            host.require_support(array, rv.dist.struct.support, f"set_data: {node.name!r}, observed by {rv.name!r},")
-    for name, imputation in missing.imputations(model.named_vars.values()).items():
-        struct = imputation.dist.struct
-        if imputation.source is node and struct.support is not None:
-            full = missing.fill_gaps(np.asarray(array, float), struct.support, len(struct.event_shape))
-            host.require_support(full, struct.support, f"set_data: {node.name!r}, observed by {name!r},")
-
-
 def model_dims(model: Model) -> dict[str, tuple[str | None, ...] | None]:
-    """Give the dims of every named variable, None for those without."""
+    """Give the dims of every named variable, None for those without.
+
+    Parameters
+    ----------
+    model
+        A model.
+
+    Returns
+    -------
+    A dict.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> with px.Model(coords={"city": ["Oslo", "Rome"]}) as model:
+    ...     x, y = px.Normal("x"), px.Normal("y", dims="city")
+    >>> px.model.model_dims(model)
+    {'x': None, 'y': ('city',)}
+    """
     return {name: node.dims for name, node in model.named_vars.items()}

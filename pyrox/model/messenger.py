@@ -146,6 +146,28 @@ class Rewriter(Messenger):
 
     ``send(message)`` passes a message to the handlers further out only. A copy of the message at hand has gone
     through those further in, and bears their marks: plates, scale, mask, random numbers.
+
+    Parameters
+    ----------
+    fn
+        The function, or ``Model``, to run under the handler; None to use it in a ``with`` block.
+
+    Examples
+    --------
+    A handler that keeps every normal variable in its standard form:
+
+    >>> import pyrox.dist as dist
+    >>> from pyrox.handlers import Rewriter, seed, trace
+    >>> from pyrox.primitives import sample
+    >>> class Standardise(Rewriter):
+    ...     def rewrite(self, msg, send):
+    ...         d = msg["fn"]
+    ...         if msg["type"] == "sample" and isinstance(d, dist.Normal) and not msg["is_observed"]:
+    ...             z = send({**msg, "name": f"{msg['name']}_z", "fn": dist.Normal(0.0, 1.0)})["value"]
+    ...             msg.update(type="deterministic", value=d.loc + d.scale * z)
+    >>> program = Standardise(lambda: sample("x", dist.Normal(3.0, 2.0)))
+    >>> list(trace(seed(program, 0)).get_trace())
+    ['x_z', 'x']
     """
 
     def begin(self) -> Any:

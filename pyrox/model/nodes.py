@@ -24,6 +24,15 @@ class Node(Valueless):
 
     Operators, comparison, indexing, NumPy functions and the usual array methods make expressions. ``==`` compares
     identity (``px.math.eq`` compares values).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pyrox as px
+    >>> with px.Model():
+    ...     x = px.Normal("x", shape=3)
+    >>> np.exp(x[:2] + 1).shape
+    (2,)
     """
 
     name: str | None = None

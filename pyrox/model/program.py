@@ -228,7 +228,35 @@ class Potential(Deterministic):
 
 
 class RandomVariable(Statement):
-    """A variable with a distribution, free or observed."""
+    """A variable with a distribution, free or observed.
+
+    Parameters
+    ----------
+    name
+        Its full name.
+    dist
+        Its distribution, an expression.
+    dims
+        Names of its axes, or None.
+    declared
+        The shape that its statement told, or None.
+    observed
+        Node of its values, or None.
+    initval
+        Its start, or None.
+    total_size
+        Number of rows of all data, or None.
+    struct
+        Shape and dtype of its value.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> with px.Model():
+    ...     x = px.Normal("x", shape=3)
+    >>> type(x).__name__, x.shape, x.observed
+    ('RandomVariable', (3,), None)
+    """
 
     batch: Any = None  # which rows are looked at, where it is observed in batches
 

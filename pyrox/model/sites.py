@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,63 +14,11 @@ from pyrox.dist.value_transforms import name_of_value
 from pyrox.errors import ModelError, ShapeError
 from pyrox.model import values as host
 from pyrox.model.messenger import Message, Messenger, noncentered_form, require_new, shape_of, transform_of
+from pyrox.model.site import DiscreteSite, FreeSite
 from pyrox.typing import Array, Key, Shape, Tree
 
 # What the name of the standard form of a variable ends in.
 DECENTERED = "_decentered"
-
-
-class FreeSite(NamedTuple):
-    """One free variable.
-
-    Attributes
-    ----------
-    shape, dtype
-        Of its constrained value.
-    unconstrained_shape
-        Of its part of the position.
-    start, stop
-        Where that part lies.
-    initval
-        Its start, or None.
-    dims
-        Names of its axes, or None.
-    label
-        Name of its unconstrained value, as PyMC has it.
-    """
-
-    shape: Shape
-    dtype: Any
-    unconstrained_shape: Shape
-    start: int
-    stop: int
-    initval: Any
-    dims: tuple | None
-    label: str
-
-
-class DiscreteSite(NamedTuple):
-    """One discrete variable that is summed out.
-
-    Attributes
-    ----------
-    shape
-        Of its value.
-    dims
-        Names of its axes, or None.
-    is_chain
-        Whether it is a Markov chain along its last axis.
-    low
-        Its least value.
-    limits
-        Least and greatest value of each element, where they differ; else None twice.
-    """
-
-    shape: Shape
-    dims: tuple | None
-    is_chain: bool
-    low: Any = 0
-    limits: tuple = (None, None)
 
 
 class Sites:

@@ -76,6 +76,25 @@ class DualAveraging(Pytree):
     ----------
     target_accept
         The target at first, and the highest it may rise to, shape ``(2,)``; twice the same keeps to it.
+    first_step_size
+        Where the search begins.
+    gamma, t0, kappa
+        How strongly errors pull, how little the first ones count, and how fast the average forgets.
+    caution
+        Share of what is missing to 1 that each divergence takes.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import DiagonalMetric, DualAveraging, NUTSKernel, State
+    >>> value_and_grad = jax.value_and_grad(lambda q: -0.5 * jnp.sum((q / jnp.array([1.0, 10.0])) ** 2))
+    >>> position = jnp.array([1.0, 10.0])
+    >>> state = State(position, *value_and_grad(position))
+    >>> kernel = NUTSKernel(1.0, DiagonalMetric(jnp.ones(2)))
+    >>> mine, kernel = DualAveraging(jnp.array([0.8, 0.8])).start(kernel, state)
+    >>> kernel.step_size.item()
+    0.1
 
     References
     ----------

@@ -24,13 +24,50 @@ class Phase(IntEnum):
 
 
 class ChainState(NamedTuple):
-    """Everything that a continuation needs: saved and loaded, a chain goes on bit for bit."""
+    """Everything that a continuation needs: saved and loaded, a chain goes on bit for bit.
 
-    key: Array  # as plain numbers, so that the state can be stored
+    Attributes
+    ----------
+    key
+        Key of the chain, as plain numbers, so that the state can be stored.
+    phase
+        What the next iteration is for.
+    iteration
+        Transitions made, warm-up included.
+    num_warmup
+        Transitions of the warm-up.
+    target_accept
+        Mean acceptance that the step size aims at: at first, and at most.
+    max_tree_depth
+        Most doublings of a trajectory.
+    state
+        Where the chain is.
+    kernel
+        Its kernel, with what has been learnt.
+    adapters
+        What each adapter remembers.
+    window
+        Draws and gradients that directions are learnt from.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import ChainProgram
+    >>> log_density = lambda position, data: -0.5 * jnp.sum((position - data) ** 2)
+    >>> data = jnp.array([1.0, 2.0])
+    >>> program = ChainProgram(log_density, 2, data)
+    >>> chain = program.start(jax.random.key_data(jax.random.key(0)), jnp.zeros(2), num_warmup=100, target_accept=0.8)
+    >>> chain, _, _ = program.advance(chain, data, 50)
+    >>> int(chain.iteration), chain.state.position.shape
+    (50, (2,))
+    """
+
+    key: Array
     phase: Array
-    iteration: Array  # transitions made, warm-up included
+    iteration: Array
     num_warmup: Array
-    target_accept: Array  # at first, and at most
+    target_accept: Array
     max_tree_depth: Array
     state: State
     kernel: Kernel

@@ -66,6 +66,19 @@ class ChainProgram:
         The primitives that keep it from doing so.
     buffer
         Most transitions of one call of ``advance``.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import ChainProgram
+    >>> log_density = lambda position, data: -0.5 * jnp.sum((position - data) ** 2)
+    >>> data = jnp.array([1.0, 2.0])
+    >>> program = ChainProgram(log_density, 2, data)
+    >>> chain = program.start(jax.random.key_data(jax.random.key(0)), jnp.zeros(2), num_warmup=100, target_accept=0.8)
+    >>> chain, draws, stats = program.advance(chain, data, 300)
+    >>> draws.shape
+    (300, 2)
     """
 
     def __init__(

@@ -65,6 +65,17 @@ class HMCState(NamedTuple):
         What the warm-up has learnt.
     rng_key
         Key of the chain.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import NUTS
+    >>> kernel = NUTS(potential_fn=lambda z: 0.5 * jnp.sum(z**2))
+    >>> state = kernel.init(jax.random.key(0), num_warmup=10, init_params=jnp.ones(2))
+    >>> state = kernel.sample(state)
+    >>> int(state.i), state.z.shape
+    (1, (2,))
     """
 
     i: Array

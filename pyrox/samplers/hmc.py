@@ -35,6 +35,19 @@ class HMCKernel(Pytree):
     trajectory_length
         Time that a trajectory lasts; it has at least one step and at most ``2 ** max_tree_depth - 1``.
 
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import DiagonalMetric, HMCKernel, State
+    >>> value_and_grad = jax.value_and_grad(lambda q: -0.5 * jnp.sum(q**2))
+    >>> kernel = HMCKernel(0.2, DiagonalMetric(jnp.ones(2)), trajectory_length=1.5)
+    >>> position = jnp.zeros(2)
+    >>> state = State(position, *value_and_grad(position))
+    >>> state, info = kernel.step(jax.random.key(0), state, value_and_grad, max_tree_depth=10)
+    >>> state.position.shape, bool(info.diverging)
+    ((2,), False)
+
     References
     ----------
     .. [1] Neal (2011), MCMC using Hamiltonian dynamics, Handbook of Markov Chain Monte Carlo, chapter 5.

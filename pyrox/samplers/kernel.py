@@ -15,6 +15,23 @@ class State(NamedTuple):
 
     ``log_density`` is NaN as long as it is unknown: the next step then only evaluates it. So the gradient
     stands in the program once, which halves its compilation.
+
+    Attributes
+    ----------
+    position
+        Where it is, shape ``(dim,)``.
+    log_density
+        Log-density there, or NaN.
+    gradient
+        Its gradient, shape ``(dim,)``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import State
+    >>> q = jnp.array([1.0, 2.0])
+    >>> State(q, log_density=-0.5 * jnp.sum(q**2), gradient=-q).log_density.item()
+    -2.5
     """
 
     position: Array
@@ -23,7 +40,37 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What a transition reports, under the names of ArviZ's ``sample_stats``."""
+    """What a transition reports, under the names of ArviZ's ``sample_stats``.
+
+    Attributes
+    ----------
+    lp
+        Log-density of the new position.
+    acceptance_rate
+        Mean acceptance along the trajectory.
+    step_size
+        Time step of the leapfrog integrator.
+    tree_depth
+        Number of doublings; 0 without.
+    n_steps
+        Number of leapfrog steps, each a gradient.
+    diverging
+        Whether the energy was lost on the way.
+    energy
+        Sum of potential and kinetic energy of the new state.
+    energy_error
+        Its difference from the energy of the start.
+    max_energy_error
+        The largest such difference on the way.
+    reached_max_treedepth
+        Whether the trajectory was cut off at its greatest length.
+
+    Examples
+    --------
+    >>> from pyrox.samplers import Info
+    >>> Info._fields[:3]
+    ('lp', 'acceptance_rate', 'step_size')
+    """
 
     lp: Array
     acceptance_rate: Array

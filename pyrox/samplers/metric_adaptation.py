@@ -83,6 +83,28 @@ class FisherDiagonal(Pytree):
     Three things make it robust: it starts from :math:`1 / |\partial_i \log p|`, the first step size is searched for
     that metric, and only transitions that moved enter the windows.
 
+    Parameters
+    ----------
+    early_window, late_window
+        Draws after which the younger window takes over, at first and later.
+    first_use
+        Draws from which on an estimate is used.
+    ridge
+        Product of both variances from which on the spread counts.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import DiagonalMetric, FisherDiagonal, NUTSKernel, State
+    >>> value_and_grad = jax.value_and_grad(lambda q: -0.5 * jnp.sum((q / jnp.array([1.0, 10.0])) ** 2))
+    >>> position = jnp.array([1.0, 10.0])
+    >>> state = State(position, *value_and_grad(position))
+    >>> kernel = NUTSKernel(1.0, DiagonalMetric(jnp.ones(2)))
+    >>> mine, kernel = FisherDiagonal().start(kernel, state)
+    >>> kernel.metric.inverse_mass.round(2).tolist()  # at first, from the gradient alone
+    [1.0, 10.0]
+
     References
     ----------
     .. [1] Seyboldt, Carlson, Carpenter (2026), Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence,
@@ -141,6 +163,19 @@ class WelfordWindows(Pytree):
     ends with the estimate
 
     .. math:: m_i^{-1} = \tfrac{n}{n + 5} \mathrm{var}(q_i) + 10^{-3} \tfrac{5}{n + 5}
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import DiagonalMetric, NUTSKernel, State, WelfordWindows
+    >>> value_and_grad = jax.value_and_grad(lambda q: -0.5 * jnp.sum((q / jnp.array([1.0, 10.0])) ** 2))
+    >>> position = jnp.array([1.0, 10.0])
+    >>> state = State(position, *value_and_grad(position))
+    >>> kernel = NUTSKernel(1.0, DiagonalMetric(jnp.ones(2)))
+    >>> mine, kernel = WelfordWindows().start(kernel, state)
+    >>> kernel.metric.inverse_mass.tolist()  # until the first window ends
+    [1.0, 1.0]
 
     References
     ----------

@@ -20,6 +20,15 @@ class DiagonalMetric(Pytree):
     ----------
     inverse_mass
         Diagonal of the inverse mass matrix, shape ``(dim,)``: the squared scales of the position.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import DiagonalMetric
+    >>> metric = DiagonalMetric(jnp.array([4.0, 1.0]))
+    >>> momentum = metric.momentum(jnp.array([1.0, 1.0]))
+    >>> momentum.tolist(), metric.velocity(momentum).tolist()
+    ([0.5, 1.0], [2.0, 1.0])
     """
 
     inverse_mass: Array
@@ -60,6 +69,15 @@ class DenseMetric(Pytree):
         Inverse mass matrix, shape ``(dim, dim)``: a covariance of the position.
     mass_sqrt
         A matrix S with :math:`S S^T = M`, shape ``(dim, dim)``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import DenseMetric
+    >>> metric = DenseMetric(jnp.diag(jnp.array([4.0, 1.0])), jnp.diag(jnp.array([0.5, 1.0])))
+    >>> momentum = metric.momentum(jnp.array([1.0, 1.0]))
+    >>> momentum.tolist(), metric.velocity(momentum).tolist()
+    ([0.5, 1.0], [2.0, 1.0])
     """
 
     inverse_mass: Array
@@ -168,6 +186,15 @@ class CustomMetric(Pytree):
         The metric that is adapted, and that momenta come from.
     kinetic_fn
         Function of the inverse mass and a momentum; its gradient is the velocity.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import CustomMetric, DiagonalMetric
+    >>> relativistic = lambda inverse_mass, p: jnp.sqrt(1 + jnp.sum(inverse_mass * p**2))
+    >>> metric = CustomMetric(DiagonalMetric(jnp.ones(1)), relativistic)
+    >>> round(float(metric.velocity(jnp.array([10.0]))[0]), 3)  # never above one
+    0.995
     """
 
     base: DiagonalMetric | DenseMetric | LowRankMetric

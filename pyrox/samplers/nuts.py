@@ -106,6 +106,19 @@ class NUTSKernel(Pytree):
     max_doublings
         Length of the checkpoint arrays: no trajectory has more than ``2 ** max_doublings`` steps.
 
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import DiagonalMetric, NUTSKernel, State
+    >>> value_and_grad = jax.value_and_grad(lambda q: -0.5 * jnp.sum(q**2))
+    >>> kernel = NUTSKernel(0.2, DiagonalMetric(jnp.ones(2)))
+    >>> position = jnp.zeros(2)
+    >>> state = State(position, *value_and_grad(position))
+    >>> state, info = kernel.step(jax.random.key(0), state, value_and_grad, max_tree_depth=10)
+    >>> state.position.shape, bool(info.diverging)
+    ((2,), False)
+
     References
     ----------
     .. [1] Hoffman and Gelman (2014), The No-U-Turn Sampler, Journal of Machine Learning Research 15.

@@ -67,6 +67,12 @@ class Recipe:
         Most doublings of a trajectory.
     kinetic_fn
         Kinetic energy of the user's own.
+
+    Examples
+    --------
+    >>> from pyrox.samplers import Recipe
+    >>> Recipe(adaptation="stan").with_depth(8).max_tree_depth
+    8
     """
 
     algorithm: str = "nuts"

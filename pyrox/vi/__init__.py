@@ -2,15 +2,15 @@
 
 from pyrox.vi import optim
 from pyrox.vi.annealed import AutoDAIS
-from pyrox.vi.guides import (
+from pyrox.vi.autoguides import (
     AutoBNAF,
-    AutoContinuous,
     AutoDiagonalNormal,
     AutoIAFNormal,
     AutoLowRankMultivariateNormal,
     AutoMultivariateNormal,
     AutoNormal,
 )
+from pyrox.vi.guides import AutoContinuous
 from pyrox.vi.objectives import ELBO, AutoContinuousELBO, RenyiELBO
 from pyrox.vi.points import AutoDelta, AutoGuideList, AutoLaplaceApproximation
 from pyrox.vi.svi import SVI, SVIRunResult, SVIState

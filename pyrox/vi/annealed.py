@@ -43,6 +43,19 @@ class AutoDAIS(AutoContinuous):
     init_scale
         Standard deviation of the normals to start from.
 
+    Examples
+    --------
+    >>> import jax
+    >>> import pyrox as px
+    >>> from pyrox.vi import SVI, ELBO, AutoDAIS, optim
+    >>> with px.Model() as model:
+    ...     x = px.Gamma("x", 3.0, 2.0)
+    >>> guide = AutoDAIS(model, K=4)
+    >>> result = SVI(model, guide, optim.Adam(0.02), ELBO()).run(jax.random.key(0), 1000, progress_bar=False)
+    >>> draws = guide.sample_posterior(jax.random.key(1), result.params, (2000,))["x"]
+    >>> abs(float(draws.mean()) - 1.5) < 0.2
+    True
+
     References
     ----------
     .. [1] Geffner and Domke (2021), MCMC variational inference via uncorrected Hamiltonian annealing.

@@ -12,7 +12,8 @@ from pyrox.dist.transforms import Transform
 from pyrox.errors import InitializationError, ModelError
 from pyrox.model.handlers import Message, block, seed, substitute, trace
 from pyrox.model.messenger import transform_of
-from pyrox.model.sites import Collect, Density, FreeSite, Inspect, Sites, Values
+from pyrox.model.site import FreeSite
+from pyrox.model.sites import Collect, Density, Inspect, Sites, Values
 from pyrox.samplers.compile import compile_function
 from pyrox.typing import Array, Key, Tree
 from pyrox.vi.batches import Arguments

@@ -34,6 +34,21 @@ class SVIState(Pytree):
         The key from which the next step's random numbers follow.
     transforms
         From unconstrained space to the constraint, by parameter.
+    optim
+        The optimizer.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import pyrox as px
+    >>> from pyrox.vi import SVI, ELBO, AutoNormal, optim
+    >>> with px.Model() as model:
+    ...     x = px.Normal("x", 1.0, 0.5)
+    >>> svi = SVI(model, AutoNormal(model), optim.Adam(0.02), ELBO())
+    >>> state = svi.init(jax.random.key(0))
+    >>> state, loss = svi.update(state)
+    >>> sorted(state.get_params())
+    ['x_auto_loc', 'x_auto_scale']
     """
 
     optim_state: Any
@@ -69,6 +84,18 @@ class SVIRunResult(NamedTuple):
         The loss before each step; NaN where a step was left out.
     converged
         Whether the loss had stopped falling.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import pyrox as px
+    >>> from pyrox.vi import SVI, ELBO, AutoNormal, optim
+    >>> with px.Model() as model:
+    ...     x = px.Normal("x", 1.0, 0.5)
+    >>> svi = SVI(model, AutoNormal(model), optim.Adam(0.02), ELBO())
+    >>> result = svi.run(jax.random.key(0), 1000, progress_bar=False)
+    >>> abs(float(result.params["x_auto_loc"]) - 1.0) < 0.2, result.converged
+    (True, True)
     """
 
     params: dict[str, Any]
