@@ -1,7 +1,5 @@
 """Functions of model variables: all of ``jax.numpy``, ``jax.scipy.special`` and ``jax.nn``, and PyMC's names."""
 
-from collections.abc import Callable
-from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -9,97 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy import linalg, special, stats
 
+from pyrox.model import functions
 from pyrox.model.nodes import call, lift
-
-
-def _sqr(x: Any) -> Any:
-    return jnp.square(x)
-
-
-def _flatten(x: Any) -> Any:
-    return jnp.ravel(x)
-
-
-def _log1mexp(x: Any) -> Any:
-    # log(1 - exp(x)) for x < 0, without cancellation at either end.
-    small = x > -0.6931471805599453
-    near = jnp.log(-jnp.expm1(jnp.where(small, x, -1.0)))
-    return jnp.where(small, near, jnp.log1p(-jnp.exp(jnp.where(small, -1.0, x))))
-
-
-def _logdiffexp(a: Any, b: Any) -> Any:
-    return a + _log1mexp(b - a)
-
-
-def _logdet(x: Any) -> Any:
-    return jnp.linalg.slogdet(x)[1]
-
-
-def _softmax(x: Any, axis: int | None = -1) -> Any:
-    return jax.nn.softmax(x, axis=axis)
-
-
-def _erfcinv(x: Any) -> Any:
-    return -special.ndtri(x / 2) / jnp.sqrt(2.0)
-
-
-def _flat_outer(a: Any, b: Any) -> Any:
-    return jnp.ravel(jnp.outer(a, b))
-
-
-def _kron_diag(*diagonals: Any) -> Any:
-    return reduce(_flat_outer, diagonals)
-
-
-def _through(matrices: Any, vector: Any, product: Callable) -> Any:
-    """Apply a Kronecker product of matrices to a vector, or to columns, one matrix after the other."""
-    vector = jnp.asarray(vector)
-    x = vector.reshape(len(vector), -1).T  # columns first
-    for matrix in matrices:
-        x = x.reshape(x.shape[0], jnp.shape(matrix)[-1], -1)
-        x = jnp.swapaxes(jax.vmap(lambda part, m=matrix: product(m, part))(x), 1, 2).reshape(x.shape[0], -1)
-    return x.T.reshape(vector.shape)
-
-
-def _kron_dot(krons: Any, m: Any) -> Any:
-    return _through(krons, m, jnp.matmul)
-
-
-def _kron_solve_lower(krons: Any, m: Any) -> Any:
-    return _through(krons, m, partial(linalg.solve_triangular, lower=True))
-
-
-def _kron_solve_upper(krons: Any, m: Any) -> Any:
-    return _through(krons, m, partial(linalg.solve_triangular, lower=False))
-
-
-def _batched_diag(x: Any) -> Any:
-    return jnp.einsum("ij,jk->ijk", x, jnp.eye(x.shape[-1])) if jnp.ndim(x) == 2 else jnp.diagonal(x, 0, -2, -1)
-
-
-def _flatten_list(arrays: Any) -> Any:
-    return jnp.concatenate([jnp.ravel(x) for x in arrays])
-
-
-def _block_diagonal(matrices: Any) -> Any:
-    return linalg.block_diag(*matrices)
-
 
 _NAMES = {
     "and_": jnp.logical_and, "or_": jnp.logical_or, "not_": jnp.logical_not, "eq": jnp.equal, "neq": jnp.not_equal,
-    "lt": jnp.less, "le": jnp.less_equal, "gt": jnp.greater, "ge": jnp.greater_equal, "switch": jnp.where,
-    "sqr": _sqr, "sgn": jnp.sign, "invlogit": jax.nn.sigmoid, "sigmoid": jax.nn.sigmoid, "expit": jax.nn.sigmoid,
-    "logit": special.logit, "log1pexp": jax.nn.softplus, "log1mexp": _log1mexp, "logdiffexp": _logdiffexp,
-    "logsumexp": special.logsumexp, "invprobit": special.ndtr, "probit": special.ndtri, "erf": special.erf,
-    "erfc": special.erfc, "erfinv": special.erfinv, "softmax": _softmax, "log_softmax": jax.nn.log_softmax,
-    "flatten": _flatten, "kronecker": jnp.kron, "logdet": _logdet, "det": jnp.linalg.det, "inv": jnp.linalg.inv,
-    "matrix_inverse": jnp.linalg.inv, "cholesky": jnp.linalg.cholesky, "block_diagonal": _block_diagonal,
-    "extract_diag": jnp.diagonal, "normcdf": special.ndtr, "logcdf_normal": special.log_ndtr,
-    "gammaln": special.gammaln, "solve": jnp.linalg.solve, "solve_triangular": linalg.solve_triangular,
-    "round": jnp.round, "abs": jnp.abs, "sum": jnp.sum, "max": jnp.max, "min": jnp.min, "any": jnp.any, "all": jnp.all,
-    "pow": jnp.power, "norm_logpdf": stats.norm.logpdf, "erfcinv": _erfcinv, "flat_outer": _flat_outer,
-    "kron_diag": _kron_diag, "kron_dot": _kron_dot, "kron_solve_lower": _kron_solve_lower,
-    "kron_solve_upper": _kron_solve_upper, "batched_diag": _batched_diag, "flatten_list": _flatten_list,
+    "lt": jnp.less, "le": jnp.less_equal, "gt": jnp.greater, "ge": jnp.greater_equal, "switch": jnp.where, "sgn":
+    jnp.sign, "sigmoid": jax.nn.sigmoid, "expit": jax.nn.sigmoid, "log1pexp": jax.nn.softplus, "erf": special.erf,
+    "erfc": special.erfc, "erfinv": special.erfinv, "log_softmax": jax.nn.log_softmax, "kronecker": jnp.kron,
+    "det": jnp.linalg.det, "inv": jnp.linalg.inv, "matrix_inverse": jnp.linalg.inv, "cholesky":
+    jnp.linalg.cholesky, "extract_diag": jnp.diagonal, "normcdf": special.ndtr, "logcdf_normal": special.log_ndtr,
+    "gammaln": special.gammaln, "solve": jnp.linalg.solve, "solve_triangular": linalg.solve_triangular, "round":
+    jnp.round, "abs": jnp.abs, "sum": jnp.sum, "max": jnp.max, "min": jnp.min, "any": jnp.any, "all": jnp.all,
+    "pow": jnp.power, "norm_logpdf": stats.norm.logpdf, **{f.__name__: f for f in functions.ALL},
 }  # fmt: skip
 
 
@@ -122,11 +42,34 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     public = {n for place in (jnp, special, jax.nn) for n in dir(place) if not n.startswith("_") and _find(n)}
-    return sorted(public | set(_NAMES))
+    return sorted(public | set(_NAMES) | _OWN)
+
+
+# Those that stand below: PyMC's, with its signatures.
+_OWN = {
+    "as_tensor", "as_tensor_variable", "cartesian", "constant", "expand_packed_triangular", "full_like", "invlogit",
+    "invprobit", "logaddexp", "logit", "logsumexp", "probit",
+}  # fmt: skip
 
 
 def constant(value: Any) -> Any:
-    """Give a value back: PyMC needs it, operators here take arrays as they are."""
+    """Give a value back: PyMC needs it, operators here take arrays as they are.
+
+    Parameters
+    ----------
+    value
+        Anything.
+
+    Returns
+    -------
+    The same.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> px.math.constant(3.0)
+    3.0
+    """
     return value
 
 
@@ -134,8 +77,166 @@ as_tensor = as_tensor_variable = constant
 
 
 def full_like(x: Any, fill_value: Any, **kwargs: Any) -> Any:
-    """See ``jax.numpy.full_like``."""
+    """Make an array of the shape of another, filled with one value.
+
+    Parameters
+    ----------
+    x
+        Array or variable.
+    fill_value
+        The value, a number or a variable.
+    **kwargs
+        See ``jax.numpy.full_like``.
+
+    Returns
+    -------
+    The shape of ``x``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import pyrox as px
+    >>> px.math.full_like(jnp.zeros(2), 3.0).tolist()
+    [3.0, 3.0]
+    """
     return call(jnp.full_like, x, fill_value, **kwargs)
+
+
+def invlogit(x: Any) -> Any:
+    r"""Map real numbers to probabilities, :math:`p = 1 / (1 + e^{-x})`.
+
+    Parameters
+    ----------
+    x
+        Log-odds.
+
+    Returns
+    -------
+    The shape of ``x``.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> px.invlogit(0.0).item()
+    0.5
+    """
+    return call(jax.nn.sigmoid, x)
+
+
+def logit(x: Any) -> Any:
+    r"""Give the log-odds of probabilities, :math:`\log p - \log(1 - p)`.
+
+    Parameters
+    ----------
+    x
+        Probabilities.
+
+    Returns
+    -------
+    The shape of ``x``.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> px.logit(0.5).item()
+    0.0
+    """
+    return call(special.logit, x)
+
+
+def invprobit(x: Any) -> Any:
+    r"""Map real numbers to probabilities by the normal distribution's cdf, :math:`p = \Phi(x)`.
+
+    Parameters
+    ----------
+    x
+        Numbers.
+
+    Returns
+    -------
+    The shape of ``x``.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> px.invprobit(0.0).item()
+    0.5
+    """
+    return call(special.ndtr, x)
+
+
+def probit(p: Any) -> Any:
+    r"""Give the quantiles of the normal distribution, :math:`x = \Phi^{-1}(p)`.
+
+    Parameters
+    ----------
+    p
+        Probabilities.
+
+    Returns
+    -------
+    The shape of ``p``.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> px.probit(0.5).item()
+    0.0
+    """
+    return call(special.ndtri, p)
+
+
+def logaddexp(a: Any, b: Any) -> Any:
+    r"""Give :math:`\log(e^a + e^b)` without overflow.
+
+    Parameters
+    ----------
+    a, b
+        Numbers, shapes that broadcast.
+
+    Returns
+    -------
+    Their shape.
+
+    Examples
+    --------
+    >>> import pyrox as px
+    >>> px.logaddexp(1000.0, 1000.0).round(4).item()
+    1000.6931
+    """
+    return call(jnp.logaddexp, a, b)
+
+
+def logsumexp(
+    a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, **kwargs: Any  # noqa: FBT001, FBT002 - as JAX has it
+) -> Any:
+    r"""Give :math:`\log \sum_i b_i e^{a_i}` without overflow.
+
+    Parameters
+    ----------
+    a
+        Numbers.
+    axis
+        The axis or axes to sum over; all by default.
+    b
+        Factors, a shape that broadcasts with ``a``; ones by default.
+    keepdims
+        Whether these axes stay, with length one.
+    **kwargs
+        See ``jax.scipy.special.logsumexp``.
+
+    Returns
+    -------
+    The shape of ``a`` without these axes.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import pyrox as px
+    >>> px.logsumexp(jnp.array([1000.0, 1000.0])).round(4).item()
+    1000.6931
+    """
+    return call(special.logsumexp, a, axis=axis, b=b, keepdims=keepdims, **kwargs)
 
 
 def cartesian(*arrays: Any) -> np.ndarray:
