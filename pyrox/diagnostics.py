@@ -54,6 +54,7 @@ def warn_all(findings: list[str], stacklevel: int = 2) -> None:
 
     Examples
     --------
+    >>> from pyrox.diagnostics import warn_all
     >>> import warnings
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
@@ -95,6 +96,7 @@ def hpdi(x: ArrayLike, prob: float = 0.9, axis: int = 0) -> np.ndarray:
 
     Examples
     --------
+    >>> from pyrox.diagnostics import hpdi
     >>> hpdi([0.0, 5.0, 5.1, 5.2, 5.3, 9.0], prob=0.6)
     array([5. , 5.3])
 
@@ -151,6 +153,8 @@ def summary(samples: Any, prob: float = 0.9, group_by_chain: bool = True) -> dic
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from pyrox.diagnostics import summary
     >>> rng = np.random.default_rng(0)
     >>> table = summary({"mu": rng.normal(3.0, 1.0, size=(4, 500))})
     >>> {name: round(float(value), 2) for name, value in table["mu"].items()}
@@ -218,6 +222,8 @@ def print_summary(samples: Any, prob: float = 0.9, group_by_chain: bool = True) 
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from pyrox.diagnostics import print_summary
     >>> rng = np.random.default_rng(0)
     >>> print_summary({"mu": rng.normal(3.0, 1.0, size=(4, 500)), "tau": rng.gamma(2.0, size=(4, 500, 2))})
                 mean       std    median      5.0%     95.0%     n_eff     r_hat

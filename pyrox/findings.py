@@ -136,6 +136,7 @@ class Report:
 
     Examples
     --------
+    >>> from pyrox.diagnostics import Finding, Report
     >>> report = Report((Finding("ess", "Few effective draws.", "Draw more.", variables=("tau",)),))
     >>> print(report)
     1 finding

@@ -45,6 +45,7 @@ def autocovariance(x: ArrayLike, axis: int = 0) -> np.ndarray:
 
     Examples
     --------
+    >>> from pyrox.diagnostics import autocovariance
     >>> autocovariance([1.0, 2.0, 3.0, 4.0]).round(4)
     array([ 1.25  ,  0.3125, -0.375 , -0.5625])
 
@@ -80,6 +81,7 @@ def autocorrelation(x: ArrayLike, axis: int = 0) -> np.ndarray:
 
     Examples
     --------
+    >>> from pyrox.diagnostics import autocorrelation
     >>> autocorrelation([1.0, 2.0, 3.0, 4.0]).round(4)
     array([ 1.  ,  0.25, -0.3 , -0.45])
     """
@@ -115,6 +117,8 @@ def effective_sample_size(x: ArrayLike) -> np.ndarray:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from pyrox.diagnostics import effective_sample_size
     >>> rng = np.random.default_rng(0)
     >>> independent = rng.normal(size=(4, 1000))
     >>> effective_sample_size(independent).round()
@@ -160,6 +164,7 @@ def gelman_rubin(x: ArrayLike) -> np.ndarray:
 
     Examples
     --------
+    >>> from pyrox.diagnostics import gelman_rubin
     >>> gelman_rubin([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]]).round(4)
     np.float64(1.0801)
 
@@ -196,6 +201,7 @@ def split_gelman_rubin(x: ArrayLike) -> np.ndarray:
 
     Examples
     --------
+    >>> from pyrox.diagnostics import split_gelman_rubin
     >>> split_gelman_rubin([[1.0, 2.0, 1.0, 5.0, 4.0, 5.0]]).round(4)
     np.float64(4.1633)
 
@@ -229,6 +235,8 @@ def rank_rhat_and_ess(x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from pyrox.diagnostics import rank_rhat_and_ess
     >>> x = np.random.default_rng(0).normal(size=(4, 1000))
     >>> rhat, ess = rank_rhat_and_ess(np.exp(5 * x))  # the same as that of x
     >>> print(f"{rhat:.3f} {ess:.0f}")

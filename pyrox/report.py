@@ -52,6 +52,7 @@ def diagnose(idata: Any) -> Report:
 
     Examples
     --------
+    >>> from pyrox.diagnostics import diagnose
     >>> import pyrox as px
     >>> with px.Model():
     ...     x = px.Normal("x", 0.0, 1.0)
@@ -114,6 +115,7 @@ def examine(posterior: Any, stats: Mapping[str, np.ndarray], max_treedepth: int 
 
     Examples
     --------
+    >>> from pyrox.diagnostics import examine
     >>> import numpy as np
     >>> import xarray as xr
     >>> draws = np.random.default_rng(0).normal(size=(4, 200))

@@ -72,6 +72,8 @@ def fori_collect(
 
     Examples
     --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import fori_collect
     >>> fori_collect(2, 5, lambda x: 2 * x, jnp.array(1.0), transform=lambda x: {"x": x}, progbar=False)
     {'x': Array([ 8., 16., 32.], dtype=float64)}
     """

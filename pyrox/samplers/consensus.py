@@ -53,6 +53,8 @@ def consensus(
 
     Examples
     --------
+    >>> import jax
+    >>> from pyrox.samplers import consensus
     >>> key_a, key_b = jax.random.split(jax.random.key(1))
     >>> a = {"mu": 1.0 + jax.random.normal(key_a, (5000,))}  # Normal(1, 1)
     >>> b = {"mu": 4.0 + 0.5 * jax.random.normal(key_b, (5000,))}  # Normal(4, 0.5): four times the weight
@@ -115,6 +117,8 @@ def parametric(
 
     Examples
     --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import parametric
     >>> a, b = {"mu": jnp.array([0.0, 1.0, 2.0])}, {"mu": jnp.array([2.0, 3.0, 4.0])}
     >>> mean, variance = parametric([a, b], diagonal=True)
     >>> print(mean, variance)
@@ -170,6 +174,8 @@ def parametric_draws(
 
     Examples
     --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import parametric_draws
     >>> a, b = {"mu": jnp.array([0.0, 1.0, 2.0])}, {"mu": jnp.array([2.0, 3.0, 4.0])}
     >>> parametric_draws([a, b], 1000)["mu"].shape
     (1000,)
