@@ -69,8 +69,8 @@ class DualAveraging(Pytree):
     the metric has found another shape, the averaging starts anew.
 
     A mean acceptance says little where most of a posterior is wide and a corner of it is narrow: the steps that suit
-    the mean diverge in the corner. So the target may rise: after the first 30 % of the warm-up each divergence takes a
-    share of what is missing to 1.
+    the mean diverge in the corner. So the target may rise: what is missing to 1 is halved for every 0.7 % of
+    divergent transitions after the first 30 % of the warm-up.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class DualAveraging(Pytree):
     gamma: float = 0.05
     t0: float = 10.0
     kappa: float = 0.75
-    caution: float = 0.15
+    halving: float = 0.007
 
     def start(self, kernel: Kernel, state: State) -> tuple[StepSizeState, Kernel]:
         zero = jnp.zeros_like(state.log_density)
@@ -128,7 +128,8 @@ class DualAveraging(Pytree):
         weight = 1 / (count + self.t0)
         settled = moment.iteration >= jnp.floor(0.3 * moment.num_warmup).astype(jnp.int32)
         divergences = mine.divergences + (settled & (moment.info.diverging > 0))
-        missing = (1 - self.target_accept[0]) * jnp.exp(divergences * math.log(1 - self.caution))
+        share = divergences / (0.7 * moment.num_warmup)
+        missing = (1 - self.target_accept[0]) * jnp.exp(-math.log(2.0) / self.halving * share)
         target = jnp.minimum(1 - missing, self.target_accept[1])
         error_sum = (1 - weight) * mine.error_sum + weight * (target - moment.info.acceptance_rate)
         log_step = mine.center - jnp.sqrt(count) / self.gamma * error_sum
