@@ -14,7 +14,7 @@ FAMILIES = (px.Normal, px.Laplace, px.Logistic, px.Gumbel)
 
 def build_and_sample(number, gate=None):
     """Write one of eight models, statement by statement beside the others, and sample it."""
-    with px.Model(coords={"row": np.arange(number + 2)}) as model:
+    with px.Model(coords={"row": np.arange(number + 2)}):
         if gate is not None:
             gate.wait()
         mu = px.Normal("mu", 0.0, 1.0 + number)
