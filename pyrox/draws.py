@@ -122,7 +122,8 @@ def read_draws(trace: Any, ndims: Mapping[str, int], sample_dims: Sequence[str] 
     """
     if isinstance(trace, Sequence) and not isinstance(trace, str):
         trace = _stack(trace)
-    if hasattr(trace, "data_vars") and not getattr(trace, "children", None):  # one group, or a Dataset
+    is_dataset = hasattr(trace, "data_vars") and hasattr(trace, "dims")  # a Model has data_vars too
+    if is_dataset and not getattr(trace, "children", None):  # one group, or a Dataset
         return _read_dataset(trace.to_dataset() if hasattr(trace, "children") else trace, {}, sample_dims)
     if hasattr(trace, "children") or hasattr(trace, "groups"):
         groups = results.groups_of(trace)
@@ -133,7 +134,7 @@ def read_draws(trace: Any, ndims: Mapping[str, int], sample_dims: Sequence[str] 
         return _read_mapping(trace, ndims)
     raise ModelError(
         "draws come as InferenceData, DataTree, Dataset, a dict of arrays or a list of dicts; "
-        f"met {type(trace).__name__}"
+        f"met {type(trace).__name__}. Draws of a model are what px.sample returns"
     )
 
 

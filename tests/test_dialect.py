@@ -338,3 +338,15 @@ def test_constrained_priors_of_one_parameter():
         px.find_constrained_prior("Gamma", 1.0, 2.0, {"alpha": 1.0})
     with pytest.raises(ModelError, match="no parameter 'scle'"):
         px.find_constrained_prior(px.Exponential, 1.0, 2.0, {"scle": 1.0})
+
+
+def test_misspelt_parameters_and_options_are_told_their_names():
+    with px.Model(coords={"shop": ["north", "south"]}):
+        with pytest.raises(ModelError, match="did you mean sigma="):
+            px.Normal("a", 0, sgima=1)
+        with pytest.raises(ModelError, match="did you mean dims="):
+            px.Normal("a", 0, 1, dim="shop")
+    with pytest.raises(ModelError, match=r"scale$"):
+        px.Normal.dist(0, dim="shop")
+    with px.Model(), pytest.raises(ModelError, match="does not take 'mu' alone"):
+        px.Gamma("a", mu=1)

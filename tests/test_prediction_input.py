@@ -207,6 +207,8 @@ def test_draws_that_lack_a_variable():
     ("trace", "kind", "message"),
     [
         (3.0, ModelError, "draws come as"),
+        (None, ModelError, "what px.sample returns"),
+        (regression([1.0], [1.0]), ModelError, "met Model"),
         ([], ModelError, "one dict"),
         ([{"slope": 1.0}, {}], ModelError, "lack 'slope'"),
         ({"other": 1.0}, ModelError, "the draws hold other"),

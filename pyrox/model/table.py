@@ -89,10 +89,10 @@ class Row(NamedTuple):
         for name, value in given.items():
             target = spelling.get(name)
             if target is None or target in made:
-                others = [n for n in params if n != name] or "nothing else"
+                others = [n for n in params if n != name]
+                company = f"together with {others}" if others else "alone"
                 raise ModelError(
-                    f"px.{self.name} does not take {name!r} together with {others}: "
-                    f"its parameters are {', '.join(self.accepted())}"
+                    f"px.{self.name} does not take {name!r} {company}: its parameters are {', '.join(self.accepted())}"
                 )
             made[target] = value
         return self.make(**{**self.defaults, **made})

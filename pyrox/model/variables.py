@@ -1,5 +1,6 @@
 """Statements of random variables: one object for every distribution."""
 
+import difflib
 import inspect
 from collections.abc import Mapping
 from types import FunctionType
@@ -164,7 +165,10 @@ class DistributionStatement:
         if unknown == ["size"]:
             raise ModelError(f"{what}: write shape=, the shape of the variable; size= is for {self.row.name}.dist")
         if unknown:
-            raise ModelError(f"{what}: no parameter {unknown[0]!r}; its parameters are {', '.join(accepted)}")
+            options = () if what.endswith(".dist") else OPTIONS
+            near = difflib.get_close_matches(unknown[0], [*accepted, *options], n=1)
+            meant = f": did you mean {near[0]}=?" if near else ""
+            raise ModelError(f"{what}: no parameter {unknown[0]!r}; its parameters are {', '.join(accepted)}{meant}")
         return {n: v for n, v in given.items() if v is not None}
 
     def __repr__(self) -> str:
