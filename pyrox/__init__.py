@@ -3,6 +3,7 @@
 Write a model in a ``with px.Model():`` block, call ``px.sample()``, and get ArviZ results with names, dims and coords.
 """
 
+import difflib as _difflib
 from typing import Any
 
 from pyrox import config as config  # first: it sets the precision
@@ -356,7 +357,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in plots.NAMES:
         return getattr(plots, name)
-    advice = f": {_ADVICE[name]}" if name in _ADVICE else ""
+    near = _difflib.get_close_matches(name, __dir__(), n=1, cutoff=0.75)
+    advice = f": did you mean px.{near[0]}?" if near else ""
+    advice = f": {_ADVICE[name]}" if name in _ADVICE else advice
     raise AttributeError(f"module 'pyrox' has no attribute {name!r}{advice}")
 
 

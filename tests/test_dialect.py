@@ -305,6 +305,8 @@ def test_arvizs_functions_come_when_they_are_asked_for():
     assert callable(px.plot_trace)
     with pytest.raises(AttributeError, match="'pyrox' has no attribute 'plot_nothing'"):
         px.plot_nothing
+    with pytest.raises(AttributeError, match=r"no attribute 'Norml': did you mean px\.Normal\?"):
+        px.Norml
 
 
 # Priors from what is known
