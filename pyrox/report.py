@@ -68,7 +68,7 @@ def diagnose(idata: Any) -> Report:
        Analysis 16.
     .. [2] Betancourt (2017), A conceptual introduction to Hamiltonian Monte Carlo, arXiv:1701.02434.
     """
-    if not any(hasattr(idata, name) for name in ("children", "groups")):
+    if not isinstance(idata, Mapping) and not hasattr(idata, "groups"):
         raise ModelError(f"diagnose judges the results of px.sample; met {type(idata).__name__}")
     missing = [name for name in ("posterior", "sample_stats") if name not in idata]
     if missing:

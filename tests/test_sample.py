@@ -345,7 +345,7 @@ def test_divergences_are_reported_in_familiar_words():
     with px.Model() as model:
         v = px.Normal("v", 0.0, 3.0)
         px.Normal("x", 0.0, np.exp(v / 2), shape=9)
-    found = findings(model=model)
+    found = findings(model=model, target_accept=0.8)
     assert "divergences after tuning. Increase `target_accept` or reparameterize." in found
 
 
