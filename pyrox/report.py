@@ -68,7 +68,7 @@ def diagnose(idata: Any) -> Report:
        Analysis 16.
     .. [2] Betancourt (2017), A conceptual introduction to Hamiltonian Monte Carlo, arXiv:1701.02434.
     """
-    if not isinstance(idata, Mapping) and not hasattr(idata, "groups"):
+    if not hasattr(idata, "groups") and not (isinstance(idata, Mapping) and "posterior" in idata):
         raise ModelError(f"diagnose judges the results of px.sample; met {type(idata).__name__}")
     missing = [name for name in ("posterior", "sample_stats") if name not in idata]
     if missing:

@@ -80,8 +80,8 @@ class DualAveraging(Pytree):
         Where the search begins.
     gamma, t0, kappa
         How strongly errors pull, how little the first ones count, and how fast the average forgets.
-    caution
-        Share of what is missing to 1 that each divergence takes.
+    halving
+        Share of divergent transitions that halves what the target lacks to 1.
 
     Examples
     --------
