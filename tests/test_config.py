@@ -76,5 +76,10 @@ def test_names_of_pymc_that_are_not_there_say_what_serves_instead(name):
 
 
 def test_names_that_nobody_knows_are_plain_errors():
-    with pytest.raises(AttributeError, match=r"^module 'pyrox' has no attribute 'normal'$"):
+    with pytest.raises(AttributeError, match=r"^module 'pyrox' has no attribute 'unheard_of'$"):
+        px.unheard_of
+
+
+def test_names_misspelt_get_a_suggestion():
+    with pytest.raises(AttributeError, match=r"no attribute 'normal': did you mean px\.Normal\?$"):
         px.normal
