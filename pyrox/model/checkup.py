@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyrox.dist import Distribution, constraints
 from pyrox.errors import ModelError
+from pyrox.model.faults import find_faults, write
 from pyrox.model.handlers import as_key, block, seed, trace
 from pyrox.model.points import (
     AtPoint,
@@ -38,7 +38,7 @@ def check(model: Any, point: Point | None, fn: str, *, verbose: bool) -> str:
     if fn not in ("logp", "dlogp", "random"):
         raise ModelError(f"debug: fn is 'logp', 'dlogp' or 'random'; met {fn!r}")
     point = initial_point(model) if point is None else dict(point)
-    shown = ", ".join(f"{name!r}: {_short(value)}" for name, value in point.items())
+    shown = ", ".join(f"{name!r}: {write(value)}" for name, value in point.items())
     told = [f"point={{{shown}}}", ""]
     if verbose:
         told += [f"{name}: {term}" for name, term in point_logps(model, point, 4).items()] + [""]
@@ -49,44 +49,12 @@ def check(model: Any, point: Point | None, fn: str, *, verbose: bool) -> str:
 
 
 def _problems_of_density(model: Any, point: Point) -> Iterator[str]:
-    laws = PointFunction(model, _laws)(point)
-    for name, (law, value, term) in laws.items():
-        faults = [] if law is None else [*_faults_of_parameters(law), *_faults_of_value(law, value)]
-        if not np.all(np.isfinite(term)) or faults:
-            bad = np.argwhere(~np.isfinite(np.atleast_1d(term)))
-            where = f", the first at {_index(bad[0], np.ndim(term))}" if len(bad) and np.ndim(term) else ""
-            kind = "potential" if law is None else "variable"
-            count = f" ({len(bad)} of {np.size(term)} terms are not finite{where})" if len(bad) else ""
-            yield f"The {kind} {name!r} has log-density {np.sum(term):.4g}{count}"
-            yield from (f"  {fault}" for fault in faults)
+    return find_faults(PointFunction(model, _laws)(point))
 
 
 def _laws(run: AtPoint) -> dict[str, tuple]:
     """Give, by name, the distribution, the value and the terms; no distribution of potentials."""
     return {name: (*run.laws.get(name, (None, None)), term) for name, term in run.terms.items()}
-
-
-def _faults_of_parameters(law: Distribution) -> Iterator[str]:
-    for param in law.params:
-        value = getattr(law, param.attribute)
-        if not isinstance(value, np.ndarray) or param.constraint is constraints.dependent:
-            continue
-        good = np.asarray(param.constraint(value))
-        if not good.all():
-            where = tuple(np.argwhere(~good)[0]) if good.ndim else ()
-            at = f" at {_index(where, len(where))}" if where else ""
-            yield f"its parameter {param.name} must be {param.constraint}; met {_short(value[where])}{at}"
-    base = getattr(law, "base_dist", None)
-    if isinstance(base, Distribution):
-        yield from _faults_of_parameters(base)
-
-
-def _faults_of_value(law: Distribution, value: np.ndarray) -> Iterator[str]:
-    good = np.asarray(law.support(value))
-    if not good.all():
-        where = tuple(np.argwhere(~good)[0]) if good.ndim else ()
-        at = f" at {_index(where, len(where))}" if where else ""
-        yield f"its value must be {law.support}; met {_short(value[where])}{at}"
 
 
 def _problems_of_gradient(model: Any, point: Point) -> Iterator[str]:
@@ -98,7 +66,7 @@ def _problems_of_gradient(model: Any, point: Point) -> Iterator[str]:
     gradient = jax.grad(lambda x: total.value({**still, **x}, data))(moving)
     for name, slope in gradient.items():
         if not np.all(np.isfinite(slope)):
-            yield f"The gradient with respect to {name!r} is not finite: {_short(slope)}"
+            yield f"The gradient with respect to {name!r} is not finite: {write(slope)}"
 
 
 def _problems_of_draws(model: Any) -> Iterator[str]:
@@ -106,12 +74,4 @@ def _problems_of_draws(model: Any) -> Iterator[str]:
         record = trace(seed(model, as_key(0))).get_trace()
     for name, site in record.items():
         if site["type"] == "sample" and not site["is_observed"] and not np.all(np.isfinite(site["value"])):
-            yield f"The variable {name!r} was drawn as {_short(site['value'])}"
-
-
-def _index(where: Any, ndim: int) -> str:
-    return str(int(where[0])) if ndim == 1 else str(tuple(int(i) for i in where))
-
-
-def _short(value: Any) -> str:
-    return np.array2string(np.asarray(value), precision=4, threshold=6, edgeitems=2, separator=", ").replace("\n", "")
+            yield f"The variable {name!r} was drawn as {write(site['value'])}"

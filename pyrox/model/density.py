@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrox.errors import ModelError, ShapeError, SupportError
 from pyrox.model import values as host
+from pyrox.model.faults import Laws, Met, find_faults
 from pyrox.model.graph import Model
 from pyrox.model.handlers import block
 from pyrox.model.leaves import find_effects, find_leaves
@@ -361,7 +362,7 @@ class LogDensity:
         return data
 
     def explain(self, position: Array, data: Tree) -> str:
-        """Write the table of sites at a position: value, log-density, gradient, and what is not finite."""
+        """Write the table of sites at a position, and below it the parameters and values that are at fault."""
         values = self.constrain(position, data)
         terms = self.site_terms(position, data)
         gradient = np.asarray(jax.grad(self)(position, data))
@@ -378,9 +379,14 @@ class LogDensity:
             told = f"{log_density:.4g}" if name in terms else ""
             rows.append((name, value, told, norm, "<-- " + ", ".join(bad) if bad else ""))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        return "\n".join(
-            "  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[4]]).rstrip() for r in rows
-        )
+        table = ["  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[4]]).rstrip() for r in rows]
+        return "\n".join([*table, *find_faults(self._laws(position, data))])
+
+    def _laws(self, position: Array, data: Tree) -> Laws:
+        """Give what every site meets at a position."""
+        # Traced: distributions may refuse wrong parameters whose numbers they see.
+        met = jax.jit(lambda x, d: self._valued(Met(self.sites, x, d), d, None).laws)(position, data)
+        return jax.tree.map(np.asarray, met)
 
     def __repr__(self) -> str:
         return f"LogDensity(dim={self.dim}, free={list(self.free)}, observed={list(self.observed)})"

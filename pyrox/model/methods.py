@@ -184,7 +184,7 @@ class Evaluable:
         point={'scale': -1.}
         <BLANKLINE>
         The variable 'y' has log-density nan (1 of 1 terms are not finite, the first at 0)
-          its parameter scale must be positive; met -1.
+          its parameter scale (sigma) must be positive; met -1.
         """
         print(checkup.check(self, point, fn, verbose=verbose))
 

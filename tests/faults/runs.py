@@ -46,6 +46,24 @@ def _impossible(m):
         del m.named_vars["never"]
 
 
+def _outside(_):
+    with px.Model() as other:
+        px.Uniform("y", px.Normal("a") + 50.0, 100.0, observed=[1.0, 90.0])
+    return other
+
+
+def _no_scale(y):
+    a = sample("a", dist.Normal(0.0, 1.0))
+    sample("y", dist.Normal(0.0, -1.0 - a**2), obs=y)
+
+
+def _no_scale_in_either_group(_):
+    with px.Model() as other:
+        z = px.Bernoulli("z", 0.5, shape=2)
+        px.Normal("y", z, px.math.log(-px.HalfNormal("a")), observed=[0.0, 1.0])
+    return other
+
+
 def _only_discrete(_):
     with px.Model() as other:
         px.Bernoulli("z", 0.5)
@@ -109,7 +127,25 @@ SAMPLE = [
     _sample("arguments for a Model", ModelError, "model_args", "px.Data", model_args=(1,)),
     Row("a sample of nothing", lambda m: px.sample(**RUN), ModelError, ("with px.Model()", "model=")),
     Row("a sample of an empty model", lambda m: px.sample(**RUN, model=px.Model()), ModelError, ("no free variables",)),
-    Row("an impossible model", _impossible, InitializationError, ("never", "-inf", "initvals")),
+    Row("an impossible model", _impossible, InitializationError, ("never", "The potential 'never' has", "initvals")),
+    Row(
+        "values that no start explains",
+        lambda m: px.sample(**RUN, model=_outside(m)),
+        InitializationError,
+        ("'y' has log-density -inf", "1 of 2", "its value must be in the interval", "met 1. at 0"),
+    ),
+    Row(
+        "a scale that is never positive",
+        lambda m: px.sample(**RUN, model=_no_scale, model_args=(np.ones(3),)),
+        InitializationError,
+        ("'y' has log-density nan", "its parameter scale (sigma) must be positive", "met -"),
+    ),
+    Row(
+        "no scale beside what is summed out",
+        lambda m: px.sample(**RUN, model=_no_scale_in_either_group(m)),
+        InitializationError,
+        ("'y' has log-density nan", "its parameter scale (sigma) must be positive", "met nan"),
+    ),
     Row("only discrete variables", _only_discrete, ModelError, ("'z'", "discrete", "px.sample_prior_predictive")),
     Row("infinitely many values", _without_end, ModelError, ("'k'", "Poisson", "Truncated")),
     _program("a program that asks if", _asks_if, NodeError, "_asks_if", "jnp.where"),
@@ -198,6 +234,12 @@ FITS = [
     _fit("a number for callbacks", TypeError, "callbacks", "functions", "3", callbacks=3),
     _fit("a fit from nobody", ModelError, "initvals", "'nu'", "mu, level", start={"nu": 1.0}),
     _fit("a fit from a list", ModelError, "initvals", "dict", "[1]", start=[1]),
+    Row(
+        "a fit to values that no start explains",
+        lambda m: px.fit(5, model=_outside(m), progressbar=False),
+        InitializationError,
+        ("'y' has log-density -inf", "its value must be in the interval", "met 1. at 0"),
+    ),
     _fit("no draws for a gradient", ValueError, "obj_n_mc", "0", obj_n_mc=0),
     Row(
         "a mode by another method",

@@ -179,7 +179,7 @@ def test_debug_names_parameters_and_values(capsys):
     model.debug({"scale": [1.0, -2.0], "z": 1.0})
     told = capsys.readouterr().out
     assert "The variable 'y' has log-density nan (1 of 2 terms are not finite, the first at 1)" in told
-    assert "its parameter scale must be positive; met -2. at 1" in told
+    assert "its parameter scale (sigma) must be positive; met -2. at 1" in told
     assert "'z'" not in told.split("\n\n")[1]
     model.debug({"scale": [1.0, 2.0], "z": -1.0})
     assert "its value must be" in capsys.readouterr().out
