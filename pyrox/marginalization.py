@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pyrox import results
@@ -98,7 +100,7 @@ def _what_is(model: Model, name: str) -> str:
 
 def explain_marginalization(
     model: Any = None, model_args: tuple = (), model_kwargs: Mapping[str, Any] | None = None
-) -> EnumerationPlan | None:
+) -> EnumerationPlan:
     """Tell how the discrete variables of a model are summed out.
 
     Parameters
@@ -110,7 +112,7 @@ def explain_marginalization(
 
     Returns
     -------
-    The plan, which prints itself; None for a model without discrete variables.
+    The plan, which prints itself; that of a model without discrete variables sums out nothing, and says so.
 
     Raises
     ------
@@ -130,8 +132,10 @@ def explain_marginalization(
       state: a chain of 50 steps, 2 states, by the forward algorithm
       tables of 300 numbers in all
     """
-    marginal = target_of(model, model_args, model_kwargs).density.marginal
-    return None if marginal is None else marginal.plan
+    density = target_of(model, model_args, model_kwargs).density
+    plan = EnumerationPlan({}, (), (), 0) if density.marginal is None else density.marginal.plan
+    structs = density.sites.drawn
+    return replace(plan, drawn=tuple(n for n in density.drawn if not jnp.issubdtype(structs[n].dtype, jnp.floating)))
 
 
 def recover_marginals(

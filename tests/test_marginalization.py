@@ -310,7 +310,15 @@ def test_marginalize_gives_a_model_of_the_same_results():
     marginal = px.marginalize(model, "z")
     assert marginal is not model
     assert str(px.explain_marginalization(marginal)) == str(px.explain_marginalization(model))
-    assert px.explain_marginalization(written_out(mixture_rows())) is None
+    nothing = px.explain_marginalization(written_out(mixture_rows()))
+    assert not nothing.order
+    assert str(nothing) == "The model has no discrete variables: nothing is summed out."
+    with px.Model() as loose:
+        px.Normal("a")
+        px.Bernoulli("k", 0.5)
+    told = str(px.explain_marginalization(loose))
+    assert "No discrete variable has to be summed out" in told
+    assert "k: drawn given the others" in told
     a, b = (px.sample(20, tune=50, random_seed=1, model=m, **QUIET)["posterior"]["z"].values for m in (model, marginal))
     np.testing.assert_array_equal(a, b)
 

@@ -17,7 +17,7 @@ from pyrox.model.marginal import Marginal, position_key
 from pyrox.model.messenger import Messenger
 from pyrox.model.nodes import ancestors
 from pyrox.model.program import Deterministic, RandomVariable
-from pyrox.model.refusals import NEEDS_NUMBERS, needs_numbers
+from pyrox.model.refusals import NEEDS_NUMBERS, needs_numbers, program_name, require_no_builder
 from pyrox.model.sites import (
     DECENTERED,
     Collect,
@@ -95,13 +95,13 @@ class LogDensity:
             self.sites = self._inspect(arrays)
         except NEEDS_NUMBERS as error:
             if not arrays:
-                raise needs_numbers(f"the program {_name_of(program)}", error) from error
+                raise needs_numbers(f"the program {program_name(program)}", error) from error
             # The program looks into its arguments (to work out a shape, say): they become part of the structure.
             self._known_args, arrays = arrays, {}
             try:
                 self.sites = self._inspect(arrays)
             except NEEDS_NUMBERS as again:
-                raise needs_numbers(f"the program {_name_of(program)}", again) from again
+                raise needs_numbers(f"the program {program_name(program)}", again) from again
         _require_samplable(self)
         self.dim = self.sites.dim
         self.free = self.sites.free
@@ -145,7 +145,8 @@ class LogDensity:
             leaves[int(i)] = value
         args, kwargs = jax.tree.unflatten(self._layout, leaves)
         with block(), handler:
-            self.program(*args, **kwargs)
+            returned = self.program(*args, **kwargs)
+        require_no_builder(self.program, returned)
 
     def _inspect(self, arrays: dict[str, Any]) -> Sites:
         """Find the sites; what says nothing about the others is left to be drawn, if that leaves any others."""
@@ -432,8 +433,8 @@ def _require_samplable(logdensity: LogDensity) -> None:
         there += [f"deterministic {', '.join(sites.deterministics)}"] if sites.deterministics else []
         named = [name for name in sites.data if ":" not in name]
         there += [f"data {', '.join(named)}"] if named else []
-        raise ModelError(f"the model has no free variables; it has {'; '.join(there) or 'no variables at all'}")
-
-
-def _name_of(program: Callable) -> str:
-    return getattr(program, "__name__", None) or type(program).__name__
+        none = "no variables at all"
+        if not there and logdensity.model is None:
+            name = program_name(logdensity.program)
+            none += f" (if {name} writes a px.Model, let it return that, and call it: model={name}(...))"
+        raise ModelError(f"the model has no free variables; it has {'; '.join(there) or none}")

@@ -206,6 +206,8 @@ class EnumerationPlan:
         The terms that depend on discrete variables, without numbers.
     numbers
         Numbers of all tables: what one evaluation of the log-density costs.
+    drawn
+        Discrete variables on which nothing depends: they need no sum, and are drawn.
 
     Examples
     --------
@@ -222,13 +224,20 @@ class EnumerationPlan:
     order: tuple[str, ...]
     tables: tuple[Table, ...]
     numbers: int
+    drawn: tuple[str, ...] = ()
 
     def restrict(self, table: Table) -> Table:
         """Keep of what a table follows the axes whose elements are summed out one by one."""
         return _restrict(table, self.sums)
 
     def __str__(self) -> str:
-        lines = [f"  {self.sums[name]}" for name in self.order] + [f"  tables of {self.numbers} numbers in all"]
+        if not self.order and not self.drawn:
+            return "The model has no discrete variables: nothing is summed out."
+        drawn = [f"  {name}: drawn given the others, nothing depends on it" for name in self.drawn]
+        if not self.order:
+            return "\n".join(["No discrete variable has to be summed out:", *drawn])
+        lines = [*(f"  {self.sums[name]}" for name in self.order), *drawn]
+        lines.append(f"  tables of {self.numbers} numbers in all")
         return "\n".join(["Discrete variables are summed out exactly:", *lines])
 
     __repr__ = __str__

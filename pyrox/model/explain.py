@@ -17,6 +17,7 @@ from pyrox.model import picture
 from pyrox.model.description import Description, Law, Site
 from pyrox.model.handlers import block
 from pyrox.model.messenger import Message, Messenger, require_new, shape_of
+from pyrox.model.refusals import require_no_builder
 from pyrox.model.sites import dims_of, holds_copies
 from pyrox.typing import Shape
 
@@ -163,7 +164,8 @@ def _abstract(msg: Message, record: Message) -> Any:
 
 def _run(program: Callable, args: tuple, kwargs: dict, handler: Messenger) -> None:
     with block(), handler:
-        program(*args, **kwargs)
+        returned = program(*args, **kwargs)
+    require_no_builder(program, returned)
 
 
 def _attempt(run: Callable) -> tuple[str, str | None]:

@@ -13,6 +13,7 @@ from pyrox.errors import ModelError, ShapeError
 from pyrox.model.conditional import merge
 from pyrox.model.handlers import block
 from pyrox.model.messenger import Message, Messenger, require_new, shape_of
+from pyrox.model.refusals import require_no_builder
 from pyrox.model.sites import dims_of, masked
 from pyrox.typing import Array, Key, Shape, Tree
 
@@ -159,7 +160,8 @@ class Program:
 
     def _within(self, handlers: list[Messenger]) -> None:
         if not handlers:
-            self.function(*self.args, **self.kwargs)
+            returned = self.function(*self.args, **self.kwargs)
+            require_no_builder(self.function, returned)
             return
         with handlers[0]:
             self._within(handlers[1:])

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pyrox.errors import NodeError, ShapeError
+from pyrox.errors import ModelError, NodeError, ShapeError
 
 WAYS_OUT = (
     "a model variable has no value while the model is being written. Use px.math.f(x), NumPy's np.f(x) or operators, "
@@ -125,6 +125,19 @@ def require_function(fn: Any, what: str) -> Callable:
     if not callable(fn):
         raise NodeError(f"{what} takes a function; met {fn!r}")
     return fn
+
+
+def require_no_builder(program: Callable, returned: Any) -> None:
+    """Refuse a function that writes a model and returns it where a function of primitives is run."""
+    # A Model is known by what it has: this module lies below its own.
+    if isinstance(getattr(returned, "named_vars", None), dict):
+        name = program_name(program)
+        raise ModelError(f"{name}() returns a px.Model: give that, by calling the function, model={name}(...)")
+
+
+def program_name(program: Callable) -> str:
+    """Name a program in messages."""
+    return getattr(program, "__name__", None) or type(program).__name__
 
 
 def first_line(error: Exception) -> str:

@@ -64,6 +64,12 @@ def _no_scale_in_either_group(_):
     return other
 
 
+def _build():
+    with px.Model() as other:
+        px.Normal("a")
+    return other
+
+
 def _only_discrete(_):
     with px.Model() as other:
         px.Bernoulli("z", 0.5)
@@ -151,7 +157,15 @@ SAMPLE = [
     _program("a program that asks if", _asks_if, NodeError, "_asks_if", "jnp.where"),
     _program("a program in NumPy", _in_numpy, NodeError, "_in_numpy", "jax.numpy"),
     _program("a program of ever new names", _ever_new_names, ModelError, "the same in every run"),
-    _program("a program that states nothing", lambda: None, ModelError, "no free variables"),
+    _program("a program that states nothing", lambda: None, ModelError, "no free variables", "let it return that"),
+    _program("a builder not called", _build, ModelError, "_build() returns a px.Model", "model=_build(...)"),
+    Row(
+        "a builder not called, of predictions",
+        lambda m: px.sample_prior_predictive(5, model=_build),
+        ModelError,
+        ("_build() returns a px.Model", "model=_build(...)"),
+    ),
+    Row("a builder described", lambda m: px.model.describe(_build), ModelError, ("model=_build(...)",)),
     _program("a program without its argument", lambda u: None, TypeError, "'u'"),
 ]
 
