@@ -182,7 +182,7 @@ class Planner:
             if dim in self.moved:
                 return None, f"its {where} has other data than the draws, and no labels tell which are which"
             return None, None
-        at = positions_of(labels, old)
+        at = positions_of(labels, old, dim)
         return (None if n == former and np.array_equal(at, np.arange(n)) else at), None
 
     def _settle(self, plan: Plan, node: RandomVariable, matches: list[np.ndarray | None]) -> None:
@@ -231,7 +231,7 @@ class Planner:
                 if then.shape[axis] != now.shape[axis]:
                     return True
                 continue
-            at = positions_of(labels, old)
+            at = positions_of(labels, old, dim)
             now, then = np.compress(at >= 0, now, axis=axis), np.take(then, at[at >= 0], axis=axis)
         for node, axis, *_ in data.limits:
             dim = node.dims[axis] if node.dims is not None else None

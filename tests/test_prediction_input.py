@@ -148,7 +148,7 @@ def test_views_of_the_model_are_no_other_models():
         ({"data": {"group_idx": [[0]]}}, ShapeError, "1 axes"),
         ({"data": {"group_idx": [0, 5]}}, ShapeError, "5 is out of bounds for length 4"),
         ({"coords": {"group": ["a", "x"]}}, ModelError, "refer to the levels 'b', 'c', 'd'"),
-        ({"coords": {"group": ["a", "a"]}}, ModelError, "'a' occurs twice"),
+        ({"coords": {"group": ["a", "a"]}}, ModelError, "dim 'group' has several elements with the label 'a'"),
         ({"var_names": ["foo"]}, ModelError, "var_names: the model has no variable 'foo'"),
         ({"frozen": ["foo"]}, ModelError, "frozen: the model has no variable 'foo'"),
         ({"coords": {"group": [*NAMES, "e"]}, "frozen": ["theta"]}, ShapeError, "'theta' cannot keep its draws"),
@@ -158,6 +158,26 @@ def test_bad_input(options, kind, message):
     model = hierarchy()
     with pytest.raises(kind, match=message):
         px.predict(known_draws(model, draw_hierarchy(5)), model=model, **options, **QUIET)
+
+
+def test_doubled_labels_are_refused_only_where_they_have_to_be_matched():
+    with px.Model(coords={"school": ["A", "A", "B"]}) as model:
+        x = px.Data("x", [1.0, 1.0, 1.0], dims="school")
+        theta = px.Normal("theta", dims="school")
+        px.Normal("y", theta * x, 1e-6, observed=[0.0, 0.0, 0.0], dims="school")
+    idata = known_draws(model, {"theta": np.broadcast_to([1.0, 2.0, 3.0], (1, 5, 3))})
+
+    def drawn(**options):
+        return px.predict(idata, model=model, **options, **QUIET)["predictions"]["y"].values[0, 0]
+
+    whole = px.sample_posterior_predictive(idata, model, **QUIET)["posterior_predictive"]["y"]
+    assert whole.sel(school="A").shape == (1, 5, 2)
+    np.testing.assert_allclose(whole.values[0, 0], [1.0, 2.0, 3.0], atol=1e-4)
+    np.testing.assert_allclose(drawn(data={"x": [2.0, 3.0, 4.0]}), [2.0, 6.0, 12.0], atol=1e-4)
+    np.testing.assert_allclose(drawn(data={"x": [5.0]}, coords={"school": ["B"]}), [15.0], atol=1e-4)
+    for labels in (["A", "B"], ["B", "A", "A"]):
+        with pytest.raises(ModelError, match=r"dim 'school' has several elements with the label 'A'.*of its own"):
+            drawn(data={"x": np.ones(len(labels))}, coords={"school": labels})
 
 
 def test_new_data_of_another_length_need_labels_where_there_are_some():

@@ -11,7 +11,7 @@ from pyrox.errors import ModelError, ShapeError
 from pyrox.model import missing
 from pyrox.model.messenger import active_handlers, handler_depth
 from pyrox.model.methods import Evaluable
-from pyrox.model.new_data import check_new_value, new_lengths, new_value
+from pyrox.model.new_data import replace_data
 from pyrox.model.nodes import ancestors
 from pyrox.model.plates import PlateRun
 from pyrox.model.program import Data, Deterministic, Potential, RandomVariable, Statement, play
@@ -259,7 +259,7 @@ class Model(Viewable, Evaluable):
         self.registry.lengths[name], self.registry.coords[name] = length, labels
         if length != former[0]:
             self.registry.version += 1
-            self._refresh_or(lambda: self.set_dim(name, *former))
+            self.refresh_or(lambda: self.set_dim(name, *former))
 
     def _require_dims(self, dims: Iterable[str | None], what: str) -> None:
         for dim in dims:
@@ -281,7 +281,7 @@ class Model(Viewable, Evaluable):
         """Replace the values of one ``Data``; see ``px.set_data``."""
         set_data({name: values}, self, coords=coords)
 
-    def _refresh_or(self, undo: Callable[[], None]) -> None:
+    def refresh_or(self, undo: Callable[[], None]) -> None:
         """Work out all shapes again; if data then index outside an axis, undo the change and say so."""
         try:
             if self.refresh():
@@ -432,31 +432,9 @@ def set_data(
     [3.0, 4.0]
     """
     model = _require_set_data(new_data, modelcontext(model), coords)
-    arrays = {name: new_value(model, name, value) for name, value in new_data.items()}
     labels = {dim: as_labels(values, dim) for dim, values in (coords or {}).items()}
     model._require_dims(labels, "set_data")
-    lengths = new_lengths(model, arrays, labels)
-    for name, array in arrays.items():
-        check_new_value(model, model[name], array)
-    registry = model.registry
-    former = {name: model[name].value for name in arrays}, dict(registry.lengths), dict(registry.coords)
-    changed = any((model[n].value.shape, model[n].value.dtype) != (a.shape, a.dtype) for n, a in arrays.items())
-    changed |= any(registry.lengths[dim] != n for dim, n in lengths.items())
-    new_labels = {d: labels.get(d) for d, n in lengths.items() if d in labels or registry.lengths[d] != n}
-
-    def put(values: Mapping[str, np.ndarray], lengths: Mapping[str, int], labels: Mapping[str, tuple | None]) -> None:
-        for name, array in values.items():
-            model[name].value = array
-        registry.lengths.update(lengths)
-        registry.coords.update(labels)
-        registry.version += changed
-
-    def undo() -> None:
-        put(*former)
-        model.refresh()
-
-    put(arrays, lengths, new_labels)
-    model._refresh_or(undo)
+    replace_data(model, new_data, labels, "set_data")
 
 
 def _require_set_data(new_data: Any, model: Any, coords: Any) -> Model:

@@ -459,9 +459,8 @@ def _labels(positions: np.ndarray, shape: Shape, dims: tuple | None, coords: Map
     return tuple(", ".join(map(str, row)) for row in zip(*columns, strict=True))
 
 
-def require_allowed_gaps(data: Data, array: np.ndarray, statements: Iterable[Statement]) -> None:
+def require_allowed_gaps(data: Data, array: np.ndarray, statements: Iterable[Statement], what: str) -> None:
     """Refuse new values with missing ones, unless they are for nothing but a variable that imputes them."""
-    what = f"set_data: {data.name!r}"
     if array.dtype.kind not in "fc" or np.isfinite(array).all():
         return
     host.require_not_infinite(array, what)

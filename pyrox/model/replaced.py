@@ -7,13 +7,17 @@ import jax
 import numpy as np
 
 from pyrox.errors import ModelError, ShapeError
-from pyrox.model.graph import Model, as_labels, set_data
+from pyrox.model.graph import Model, as_labels
 from pyrox.model.indexing import take
 from pyrox.model.labels import as_scalars, positions_of, write_labels
 from pyrox.model.missing import imputations
+from pyrox.model.new_data import replace_data
 from pyrox.model.nodes import Constant, Expression, Node, _Slot, ancestors
 from pyrox.model.program import Data, Deterministic, RandomVariable, Statement
 from pyrox.model.rewriting import rewrite
+
+# What messages begin with.
+_CALL = "px.predict"
 
 
 def replaced(model: Model, data: Mapping[str, Any] | None = None, coords: Mapping[str, Any] | None = None) -> Model:
@@ -40,7 +44,7 @@ def replaced(model: Model, data: Mapping[str, Any] | None = None, coords: Mappin
     """
     for what, given in (("data", data), ("coords", coords)):
         if not isinstance(given or {}, Mapping):
-            raise ModelError(f"{what} is a dict of new values by name; met {given!r}")
+            raise ModelError(f"{_CALL}: {what} is a dict of new values by name; met {given!r}")
     data, coords = dict(data or {}), dict(coords or {})
     model = rewrite(model)
     model.named_vars = _joined(model.named_vars, data)
@@ -77,11 +81,11 @@ def _put(model: Model, data: dict[str, Any], coords: dict[str, Any]) -> None:
         if name not in model or not isinstance(model[name], Data):
             known = ", ".join(node.name for node in model.data_vars) or "none"
             what = f"the model has no variable {name!r}" if name not in model else f"{name!r} is no px.Data"
-            raise ModelError(f"data: {what}; its px.Data are {known}. Only what stands in px.Data can be replaced")
+            raise ModelError(f"{_CALL}: {what}; its px.Data are {known}. Only what stands in px.Data can be replaced")
     for dim in coords:
         if dim not in model.registry.lengths:
             known = ", ".join(model.registry.lengths) or "none"
-            raise ModelError(f"coords: the model has no dim {dim!r}; it has {known}")
+            raise ModelError(f"{_CALL}: the model has no dim {dim!r}; it has {known}")
     _require_labels(model, data, coords)
     moves = {dim: move for dim, labels in coords.items() if (move := _move(model, dim, labels)) is not None}
     _require_movable(model, moves)
@@ -93,12 +97,13 @@ def _put(model: Model, data: dict[str, Any], coords: dict[str, Any]) -> None:
         if node.name not in given and (node in needed or _indexes(node, moves))
     }
     data |= {name: value for name, value in follow.items() if value is not None}
-    set_data(data, model, coords=coords)
+    replace_data(model, data, {dim: as_labels(labels, dim) for dim, labels in coords.items()}, _CALL)
     for node in needed:
         for dim, n in zip(node.dims or (), node.value.shape, strict=False):
-            if dim is not None and model.registry.lengths[dim] != n:
+            length = n if dim is None else model.registry.lengths[dim]
+            if length != n:
                 raise ShapeError(
-                    f"data: {node.name!r} has length {n} on dim {dim!r}, which has {model.registry.lengths[dim]} now: "
+                    f"{_CALL}: {node.name!r} has length {n} on dim {dim!r}, which has {length} now: "
                     f"give data={{{node.name!r}: ...}} as well"
                 )
 
@@ -109,7 +114,7 @@ def _require_labels(model: Model, data: Mapping[str, Any], coords: Mapping[str, 
             labels = model.registry.coords.get(dim)
             if labels is not None and dim not in coords and n != len(labels):
                 raise ShapeError(
-                    f"data: {name!r} has length {n} on dim {dim!r}, which has {len(labels)} labels: "
+                    f"{_CALL}: {name!r} has length {n} on dim {dim!r}, which has {len(labels)} labels: "
                     f"give new ones, coords={{{dim!r}: ...}}"
                 )
 
@@ -119,9 +124,9 @@ class _Move:
 
     def __init__(self, dim: str, former: tuple, labels: tuple) -> None:
         self.dim, self.former = dim, former
-        self.at = positions_of(labels, former)
+        self.at = positions_of(labels, former, dim)
         self.new = [label for label, i in zip(as_scalars(labels), self.at, strict=True) if i < 0]
-        self.to = positions_of(former, labels)
+        self.to = positions_of(former, labels, dim)
         self.keeps_places = np.array_equal(self.to, np.arange(len(former)))
 
 
