@@ -16,8 +16,10 @@ class ModelError(ValueError):
     """
 
 
-class NodeError(TypeError):
+class NodeError(ModelError):
     """A model variable went where only numbers can go.
+
+    It is no TypeError: JAX replaces each TypeError of what its functions are given by one that names nothing.
 
     Examples
     --------

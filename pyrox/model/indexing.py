@@ -94,7 +94,7 @@ def _check(part: Any, node: Any, axis: int, node_type: type, what: str) -> tuple
     if isinstance(part, slice):
         try:
             return slice(*(b if b is None else operator.index(b) for b in (part.start, part.stop, part.step))), STATIC
-        except TypeError:
+        except (TypeError, NodeError):
             raise NodeError(f"{what}: the bounds of a slice must be plain integers; met {part}") from None
     if isinstance(part, node_type):
         if not np.issubdtype(part.dtype, np.integer):

@@ -117,8 +117,7 @@ class Node(Valueless):
         asks_by_name = "__jax_array__" in asker.co_consts or "__jax_array__" in asker.co_names
         if not asks_by_name or os.path.basename(asker.co_filename) == "array_methods.py":
             raise AttributeError("__jax_array__")
-        # Not a NodeError: JAX replaces every TypeError by a message of its own that names nothing.
-        raise ModelError(f"{describe(self)} cannot be used as a JAX array: {WAYS_OUT}")
+        raise NodeError(f"{describe(self)} cannot be used as a JAX array: {WAYS_OUT}")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         fn = numpy_equivalent(ufunc.__name__)
@@ -360,7 +359,7 @@ def _compute(node: Node, inputs: Sequence[Any]) -> Any:
     try:
         return node.compute(inputs)
     except (TypeError, ValueError) as error:
-        if isinstance(error, (ModelError, NodeError, ShapeError, SupportError, *NEEDS_NUMBERS)):
+        if isinstance(error, (ModelError, ShapeError, SupportError, *NEEDS_NUMBERS)):
             raise
         if "shape" not in str(error):
             raise

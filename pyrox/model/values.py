@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pyrox.errors import ModelError, ShapeError, SupportError
+from pyrox.errors import ModelError, NodeError, ShapeError, SupportError
 from pyrox.typing import Shape
 
 # A constraint, or None where the support depends on parameters.
@@ -54,6 +54,8 @@ def as_host(value: Any, what: str) -> np.ndarray:
         value = value.to_numpy()
     try:
         array = np.array(value)
+    except NodeError:
+        raise
     except ValueError as error:
         raise ShapeError(f"{what} makes no array: {error}") from None
     if array.dtype == object:

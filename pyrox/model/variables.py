@@ -12,7 +12,7 @@ import numpy as np
 
 from pyrox.dist import Distribution
 from pyrox.dist.transforms import ComposeTransform, Transform
-from pyrox.errors import ModelError, NodeError, ShapeError
+from pyrox.errors import ModelError, ShapeError
 from pyrox.model import missing, primitives, program
 from pyrox.model import values as host
 from pyrox.model.graph import Model, enclosing_model
@@ -282,7 +282,7 @@ def _make_dist(builder: _Builder, given: dict, what: str) -> DistExpression:
     }
     try:
         return DistExpression(builder, (), params)
-    except (ModelError, NodeError):
+    except ModelError:
         raise
     except ValueError as error:
         told = ", ".join(f"{n} {v.shape}" for n, v in params.items() if hasattr(v, "shape"))

@@ -97,7 +97,7 @@ class AutoContinuous:
         try:
             self._joint = Joint(self.model, args, kwargs)
         except ModelError as error:
-            raise ModelError(f"{type(self).__name__}: {error}") from None
+            raise type(error)(f"{type(self).__name__}: {error}") from None
         self._start = self._joint.find_start(key, self.init_strategy, args, kwargs)
 
     @property
