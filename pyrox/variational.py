@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyrox.approximation import Approximation, require_whole
-from pyrox.errors import SamplingError
+from pyrox.errors import SamplingError, SupportError
 from pyrox.progress import Progress, start_progress
 from pyrox.runner import Interrupts, Runner
 from pyrox.settings import as_key, reject_unknown
@@ -42,6 +42,10 @@ _STEP_SIZE = 0.03
 _DESCENT_STEPS = 1000
 _NUM_PATHS = 4
 _POOL = 1000  # draws from each path
+_SMALLER = (
+    "the optimizer takes steps that are too large: try a smaller learning rate, "
+    "obj_optimizer=px.adam(learning_rate=0.001), another optimizer, or start=px.find_MAP()"
+)
 
 
 class _Weighed:
@@ -174,7 +178,8 @@ def fit(
     InitializationError
         If no start with a finite log-density was found; it shows every variable there.
     SamplingError
-        If the loss or its gradient is not finite ten times in a row.
+        If the loss or its gradient is not finite ten times in a row: the steps are too large, or the density is not
+        finite somewhere.
 
     Examples
     --------
@@ -251,8 +256,10 @@ def _fit_family(density: Density, ask: _Ask, method: str, show: _Show, interrupt
         complete = Runner([job], 1, progress, job.describe, interrupts).run()
     finally:
         progress.close()
-    _report(job, density, fitted, complete=complete)
+    _require_success(job, density, fitted)
     fitted.keep(job)
+    _require_distribution(fitted, fitted.params, max(job.first_skipped, 0))
+    _warn_of_gaps(job, complete=complete)
     return _Fit(_Drawn(density, fitted.draw, fitted.params), job.losses[: job.steps], job.converged or job.stopped)
 
 
@@ -270,15 +277,29 @@ def _call_back(ask: _Ask, density: Density, fitted: FlatFit, job: FitJob) -> boo
     return False
 
 
-def _report(job: FitJob, density: Density, fitted: FlatFit, *, complete: bool) -> None:
-    """Say what went wrong on the way."""
-    if job.failure is not None:
-        params = fitted.params_at(job.failure.position)
-        position = fitted.mean_position(params)
-        raise SamplingError(
-            f"the loss or its gradient was not finite at step {job.failure.step}, nor at the next ones. In the middle "
-            f"of the approximation there:\n{density.density.explain(position, density.data)}"
-        )
+def _require_success(job: FitJob, density: Density, fitted: FlatFit) -> None:
+    """Refuse a fit that could not go on."""
+    if job.failure is None:
+        return
+    params, step = fitted.params_at(job.failure.position), job.failure.step
+    _require_distribution(fitted, params, step)
+    table = density.density.explain(fitted.mean_position(params), density.data)
+    raise SamplingError(
+        f"the loss or its gradient was not finite at step {step}, nor at the next ones. If the values below are far "
+        f"off, {_SMALLER}. In the middle of the approximation there:\n{table}"
+    )
+
+
+def _require_distribution(fitted: FlatFit, params: Mapping[str, Any], step: int) -> None:
+    """Refuse parameters that no distribution can have: steps that are too large lead there."""
+    try:
+        fitted.posterior(params)
+    except SupportError as error:
+        raise SamplingError(f"the fit diverged at about step {step}, and leaves no distribution: {_SMALLER}") from error
+
+
+def _warn_of_gaps(job: FitJob, *, complete: bool) -> None:
+    """Tell what was left out."""
     if not complete:
         warnings.warn(f"the fit was interrupted after {job.steps} of {job.total} steps", stacklevel=4)
     elif job.skipped:

@@ -5,7 +5,7 @@ import numpy as np
 
 import pyrox as px
 from pyrox import dist, handlers, primitives, samplers, vi
-from pyrox.errors import InitializationError, ModelError, NodeError, ShapeError, SupportError
+from pyrox.errors import InitializationError, ModelError, NodeError, SamplingError, ShapeError, SupportError
 from pyrox.primitives import deterministic, factor, param, plate, sample
 from tests.faults.common import KEY, Row, program
 
@@ -234,6 +234,10 @@ def _fit(name, error, *words, **options):
     return Row(name, lambda m: px.fit(**{"n": 5, "model": m, "progressbar": False, **options}), error, words)
 
 
+def _steps_too_large(m, n=100, **options):
+    px.fit(n, model=m, progressbar=False, random_seed=1, obj_optimizer=px.sgd(learning_rate=1e8), **options)
+
+
 def _svi(guide, **options):
     return vi.SVI(program, guide, vi.optim.Adam(0.1), options.get("loss", vi.ELBO()))
 
@@ -255,6 +259,19 @@ FITS = [
         ("'y' has log-density -inf", "its value must be in the interval", "met 1. at 0"),
     ),
     _fit("no draws for a gradient", ValueError, "obj_n_mc", "0", obj_n_mc=0),
+    Row("a fit of steps too large", _steps_too_large, SamplingError, ("diverged at about step", "px.adam(", "MAP")),
+    Row(
+        "a fit of few steps too large",
+        lambda m: _steps_too_large(m, 4),
+        SamplingError,
+        ("diverged at about step 1,", "smaller learning rate"),
+    ),
+    Row(
+        "a fit of many correlations, by steps too large",
+        lambda m: _steps_too_large(m, method="fullrank_advi"),
+        SamplingError,
+        ("diverged at about step", "smaller learning rate"),
+    ),
     Row(
         "a mode by another method",
         lambda m: px.find_MAP(model=m, method="powell"),
