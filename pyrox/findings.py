@@ -19,8 +19,8 @@ class Finding:
     Attributes
     ----------
     kind
-        ``"divergences"``, ``"tree depth"``, ``"stuck"``, ``"disagreement"``, ``"energy"``, ``"rhat"``, ``"ess"`` or
-        ``"too little"``.
+        ``"untuned"``, ``"divergences"``, ``"tree depth"``, ``"stuck"``, ``"disagreement"``, ``"energy"``, ``"rhat"``,
+        ``"ess"`` or ``"too little"``.
     message
         What was met.
     remedy

@@ -29,6 +29,7 @@ _NAMED = 3
 _LEAST = 4
 _PAPER = "See Vehtari et al. (2021), Rank-normalization, folding, and localization: an improved R-hat"
 _STATE = "sampler_state"
+_ADVISED = ("tree depth", "stuck", "energy")  # kinds whose remedies are for chains that were tuned
 _PLACES = {(0, False): "low", (0, True): "high", (1, False): "central", (1, True): "extreme"}
 
 
@@ -98,7 +99,7 @@ def _gather(idata: Any, stats: Mapping[str, np.ndarray]) -> Facts:
 
 
 def examine(posterior: Any, stats: Mapping[str, np.ndarray], max_treedepth: int | None = None) -> Report:
-    """Find what speaks against a run; see ``diagnose``.
+    """Find what speaks against a run, and whether it was tuned at all; see ``diagnose``.
 
     Parameters
     ----------
@@ -125,6 +126,16 @@ def examine(posterior: Any, stats: Mapping[str, np.ndarray], max_treedepth: int 
     ['disagreement', 'rhat', 'ess']
     """
     draws = _Draws(posterior)
+    report = _examine(draws, stats, max_treedepth)
+    if draws.tuned or all(finding.kind == "too little" for finding in report):
+        return report
+    plain = (replace(finding, remedy="") if finding.kind in _ADVISED else finding for finding in report)
+    message = "Nothing was adapted: tune=0 leaves the step size and the mass matrix as they are at first."
+    remedy = "Before anything else leave out `tune`, or give it some hundred iterations."
+    return replace(report, findings=(Finding("untuned", message, remedy), *plain))
+
+
+def _examine(draws: "_Draws", stats: Mapping[str, np.ndarray], max_treedepth: int | None) -> Report:
     chains, length = draws.shape
     found = [*_judge_divergences(draws, stats), *_judge_depth(stats, max_treedepth)]
     if length < _MIN_DRAWS:
@@ -152,6 +163,7 @@ class _Draws:
         # as far as results tell.
         self.derived = frozenset(json.loads(posterior.attrs.get("derived", "[]")))
         self._depends = json.loads(posterior.attrs.get("depends", "null"))
+        self.tuned = posterior.attrs.get("tuning_steps") != 0
         self.shape = tuple(int(posterior.sizes[dim]) for dim in ("chain", "draw"))
         self._arrays = {str(n): x.transpose("chain", "draw", ...) for n, x in posterior.data_vars.items()}
         self.values = {n: x.values for n, x in self._arrays.items() if x.size and x.dtype.kind in "fiub"}
@@ -201,6 +213,8 @@ def _judge_divergences(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[F
         return []
     chains = tuple(int(c) for c in np.flatnonzero(diverging.any(axis=1)))
     they = "was 1 divergence" if count == 1 else f"were {count} divergences"
+    if not draws.tuned:
+        return [Finding("divergences", f"There {they}.", chains=chains)]
     message = f"There {they} after tuning. Increase `target_accept` or reparameterize."
     if count < _MIN_DIVERGENCES:
         return [Finding("divergences", message, chains=chains)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pyrox as px
-from pyrox import runner
+from pyrox import diagnostics, runner
 from pyrox.settings import as_key
 from tests import models
 
@@ -347,6 +347,21 @@ def test_divergences_are_reported_in_familiar_words():
         px.Normal("x", 0.0, np.exp(v / 2), shape=9)
     found = findings(model=model, target_accept=0.8)
     assert "divergences after tuning. Increase `target_accept` or reparameterize." in found
+
+
+def test_without_tuning_that_is_what_is_blamed():
+    with px.Model() as model:
+        mu, tau = px.Normal("mu", 0.0, 5.0), px.HalfNormal("tau", 5.0)
+        px.Normal("y", px.Normal("theta", mu, tau, shape=8), 1e-3, observed=np.arange(8.0))
+    found = findings(model=model, tune=0, draws=200)
+    assert found.startswith("Nothing was adapted: tune=0 leaves the step size")
+    assert "divergences." in found
+    assert "target_accept" not in found
+    assert "after tuning" not in found
+    idata = px.sample(200, tune=0, model=model, random_seed=1, quiet=True)
+    assert px.diagnose(idata).findings[0].kind == "untuned"
+    good = diagnostics.examine(idata["posterior"].isel(draw=slice(20)), {})
+    assert [finding.kind for finding in good] == ["too little"], "nothing else is said of a run that is only short"
 
 
 def test_short_single_and_stuck_runs_are_reported():
