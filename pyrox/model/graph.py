@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrox.errors import ModelError, ShapeError
-from pyrox.model import missing
+from pyrox.model import missing, spelling
 from pyrox.model.messenger import active_handlers, handler_depth
 from pyrox.model.methods import Evaluable
 from pyrox.model.new_data import replace_data
@@ -265,9 +265,11 @@ class Model(Viewable, Evaluable):
         for dim in dims:
             if dim is not None and dim not in self.registry.lengths:
                 known = list(self.registry.lengths) or "none"
+                near = spelling.nearest(dim, self.registry.lengths)
+                meant = f"did you mean {near!r}? Else give" if near else "give"
                 raise ModelError(
-                    f"{what}: the model has no dim {dim!r} (it has {known}); "
-                    f"give it as px.Model(coords={{{dim!r}: ...}}) or model.add_coord({dim!r}, ...)"
+                    f"{what}: the model has no dim {dim!r} (it has {known}); {meant} it as "
+                    f"px.Model(coords={{{dim!r}: ...}}) or model.add_coord({dim!r}, ...)"
                 )
 
     def shape_of_dims(self, dims: tuple[str | None, ...], what: str) -> tuple[int | None, ...]:

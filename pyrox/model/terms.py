@@ -1,5 +1,6 @@
 """Statements of what is not random: data, named expressions, and terms of the log-density."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyrox.errors import ModelError, ShapeError
-from pyrox.model import missing, primitives, program
+from pyrox.model import missing, primitives, program, spelling
 from pyrox.model import values as host
 from pyrox.model.graph import Model, enclosing_model
 from pyrox.model.nodes import Constant, Node, call, contains_node
@@ -143,6 +144,11 @@ def Data(  # noqa: N802
     -------
     A variable of the model; inside a program, an array.
 
+    Warns
+    -----
+    UserWarning
+        If a new dim looks like a misspelt one of the model, which has the same length.
+
     Examples
     --------
     >>> from pyrox.model import Data, Model
@@ -194,6 +200,19 @@ def _adopt_dims(model: Model, what: str, dims: tuple, array: np.ndarray) -> None
         if dim is None:
             continue
         if dim not in model.dim_lengths:
+            _warn_if_misspelt(model, what, dim, n, dims)
             model.add_coord(dim, length=n)
         if model.dim_lengths[dim] != n:
             raise ShapeError(f"{what} has length {n} on dim {dim!r}, which has length {model.dim_lengths[dim]}")
+
+
+def _warn_if_misspelt(model: Model, what: str, dim: str, length: int, beside: tuple) -> None:
+    """Warn of a new dim that differs from a known one of its length by its spelling alone."""
+    known = [name for name, n in model.dim_lengths.items() if n == length and name not in beside]
+    near = spelling.nearest(dim, known)
+    if near is not None and spelling.looks_misspelt(dim, near):
+        warnings.warn(
+            f"{what}: the model has no dim {dim!r}, which becomes a new one of length {length}; did you mean {near!r}? "
+            f"If not, state it first, model.add_coord({dim!r}, length={length})",
+            stacklevel=4,
+        )

@@ -30,6 +30,7 @@ MODELS = [
     Row("a length below 0", lambda m: m.add_coord("h", length=-1), ShapeError, ("'h'", "not negative", "-1")),
     Row("half a length", lambda m: m.set_dim("group", 2.5), ShapeError, ("'group'", "whole number", "2.5")),
     Row("set_dim without anything", lambda m: m.set_dim("group"), ModelError, ("'group'", "new_length=")),
+    _row("a misspelt dim", lambda m: px.Normal("a", dims="gruop"), ModelError, "'gruop'", "did you mean 'group'?"),
     Row("set_dim of an unknown dim", lambda m: m.set_dim("h", 2), ModelError, ("'h'", "group", "add_coord")),
     Row("a list for coords", lambda m: m.add_coords(["h"]), ModelError, ("dict", "['h']")),
     Row("an unknown attribute", lambda m: m.nothing, AttributeError, ("'nothing'",)),

@@ -272,3 +272,29 @@ def test_missing_values():
     ld = px.LogDensity.build(model_of(lambda: px.Normal("a"), lambda: px.Normal("b")))
     with pytest.raises(ModelError, match="missing: b"):
         ld.unconstrain({"a": 1.0}, ld.data)
+
+
+@pytest.mark.parametrize("dim", ["shcool", "schools", "School"])
+def test_data_with_a_misspelt_dim_are_told_of_the_one_that_is_meant(dim):
+    with px.Model(coords={"school": ["A", "B", "C"]}) as model:
+        with pytest.warns(UserWarning, match=f"'x'.*no dim '{dim}'.*did you mean 'school'") as caught:
+            px.Data("x", [1.0, 2.0, 3.0], dims=dim)
+        assert caught[0].filename == __file__
+        px.Data("z", [1.0, 2.0, 3.0], dims=dim)  # once is enough: the dim is there now
+    assert model.dim_lengths == {"school": 3, dim: 3}
+
+
+@pytest.mark.parametrize(
+    ("dims", "value"),
+    [
+        ("row", np.zeros(3)),
+        ("school_2", np.zeros(3)),
+        ("shcool", np.zeros(4)),  # of another length
+        (("school", "schools"), np.zeros((3, 3))),  # of both: a square
+        ("test_obs", np.zeros(3)),
+    ],
+)
+def test_new_dims_of_data_are_taken_silently(dims, value):
+    with px.Model(coords={"school": ["A", "B", "C"], "train_obs": [0, 1, 2]}) as model:
+        px.Data("x", value, dims=dims)  # a warning would be an error here
+    assert set(np.atleast_1d(dims)) <= set(model.dim_lengths)
