@@ -281,6 +281,7 @@ import pyrox as px
 with px.Model() as model:
     slow = px.lift(lambda x: jax.lax.fori_loop(0, 200_000, lambda i, v: v + jnp.sin(v), x))
     px.Normal("y", slow(px.Normal("x")), 1.0, observed=[0.0])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without it
 threading.Timer(4.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")

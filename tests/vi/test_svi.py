@@ -245,7 +245,15 @@ def test_networks_are_trained():
     assert result.losses[-100:].mean() < 0.75 * independent
 
 
-def test_interrupt_keeps_what_was_found():
+@pytest.fixture
+def ctrl_c():
+    """Have SIGINT raise KeyboardInterrupt; a shell's background jobs begin without that."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+def test_interrupt_keeps_what_was_found(ctrl_c):
     svi = make()
     timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
