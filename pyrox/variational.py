@@ -258,7 +258,7 @@ def _fit_family(density: Density, ask: _Ask, method: str, show: _Show, interrupt
         progress.close()
     _require_success(job, density, fitted)
     fitted.keep(job)
-    _require_distribution(fitted, fitted.params, max(job.first_skipped, 0))
+    _require_distribution(fitted, fitted.params, job.first_skipped)
     _warn_of_gaps(job, complete=complete)
     return _Fit(_Drawn(density, fitted.draw, fitted.params), job.losses[: job.steps], job.converged or job.stopped)
 
@@ -291,11 +291,15 @@ def _require_success(job: FitJob, density: Density, fitted: FlatFit) -> None:
 
 
 def _require_distribution(fitted: FlatFit, params: Mapping[str, Any], step: int) -> None:
-    """Refuse parameters that no distribution can have: steps that are too large lead there."""
+    """Refuse parameters that no distribution can have, or one point alone: steps that are too large lead there."""
+    cause = None
     try:
-        fitted.posterior(params)
+        if not fitted.is_point(params):
+            return
     except SupportError as error:
-        raise SamplingError(f"the fit diverged at about step {step}, and leaves no distribution: {_SMALLER}") from error
+        cause = error
+    when = f"at about step {step}" if step >= 0 else "on its way"
+    raise SamplingError(f"the fit diverged {when}, and leaves no distribution: {_SMALLER}") from cause
 
 
 def _warn_of_gaps(job: FitJob, *, complete: bool) -> None:

@@ -269,6 +269,14 @@ class FlatFit:
         """Give the constrained parameters of a position of the loop."""
         return constrain(self.transforms, self._optim.get_params(position.optim))
 
+    def is_point(self, params: dict[str, Any]) -> bool:
+        """Tell whether a normal has shrunk, along some axis, to what is a point for the machine."""
+        posterior = self.posterior(params)
+        if not families.is_normal(posterior):
+            return False
+        mean, sd = posterior.mean, jnp.sqrt(posterior.variance)
+        return bool(jnp.any(sd <= jnp.finfo(sd.dtype).eps * jnp.abs(mean)))
+
     def mean_position(self, params: dict[str, Any]) -> Array:
         """Give where the middle of the base distribution leads."""
         posterior = self.posterior(params)

@@ -273,6 +273,12 @@ FITS = [
         ("diverged at about step", "smaller learning rate"),
     ),
     Row(
+        "a fit that shrinks to a point",
+        lambda m: px.fit(model=m, progressbar=False, random_seed=1, obj_optimizer=px.adam(learning_rate=100.0)),
+        SamplingError,
+        ("diverged", "leaves no distribution", "smaller learning rate"),
+    ),
+    Row(
         "a mode by another method",
         lambda m: px.find_MAP(model=m, method="powell"),
         ValueError,
