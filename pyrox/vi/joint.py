@@ -12,6 +12,7 @@ from pyrox.dist.transforms import Transform
 from pyrox.errors import InitializationError, ModelError
 from pyrox.model.handlers import Message, block, seed, substitute, trace
 from pyrox.model.messenger import transform_of
+from pyrox.model.refusals import require_no_builder
 from pyrox.model.site import FreeSite
 from pyrox.model.sites import Collect, Density, Inspect, Sites, Values
 from pyrox.samplers.compile import compile_function
@@ -108,7 +109,8 @@ class Joint:
 
         def run() -> None:
             with block(), handler:
-                seed(self.model, jax.random.key(0))(*args, **kwargs)
+                returned = seed(self.model, jax.random.key(0))(*args, **kwargs)
+            require_no_builder(self.model, returned)
 
         jax.eval_shape(run)
         return handler

@@ -286,6 +286,12 @@ FITS = [
     ),
     Row("the mode of nobody", lambda m: px.find_MAP(model=m, vars=["nu"]), ValueError, ("vars", "'nu'", "mu, level")),
     Row("a guide's class", lambda m: _svi(vi.AutoNormal), ModelError, ("guide", "AutoNormal(model)")),
+    Row(
+        "a guide of a builder",
+        lambda m: vi.SVI(_build, vi.AutoNormal(_build), vi.optim.Adam(0.1), vi.ELBO()).run(KEY, 5),
+        ModelError,
+        ("AutoNormal: _build() returns a px.Model", "model=_build(...)"),
+    ),
     Row("an objective's class", lambda m: _svi(vi.AutoNormal(program), loss=vi.ELBO), ModelError, ("loss", "ELBO()")),
     Row("an objective by name", lambda m: _svi(program, loss="elbo"), ModelError, ("loss", "'elbo'")),
     Row("a number for SVI's key", lambda m: _svi(vi.AutoNormal(program)).run(3, 5), ModelError, ("rng_key", "met 3")),
