@@ -258,9 +258,13 @@ def test_explain_marks_what_is_not_finite():
         px.Normal("y", a, 1.0, observed=1.0)
     ld = px.LogDensity.build(model)
     table = ld.explain(jnp.array([-1.0, 0.0]), ld.data).splitlines()
-    assert [row.split()[0] for row in table] == ["site", "a", "b", "y"]
+    assert [row.split()[0] for row in table[:4]] == ["site", "a", "b", "y"]
     assert "log-density is not finite" in table[2]
     assert "not finite" not in table[3]
+    assert table[4].startswith("The variable 'b' has log-density nan")
+    assert table[5].startswith("  its parameter loc (mu) must be")
+    assert len(table) == 6
+    assert len(ld.explain(jnp.array([1.0, 0.0]), ld.data).splitlines()) == 4, "where all is well nothing is added"
 
 
 def test_observed_by_data():
