@@ -82,9 +82,9 @@ def sample(
     quiet
         True shows neither progress, nor how discrete variables are summed out, nor warnings about the draws.
     adaptation
-        What is learnt in the warm-up: ``"diag"`` (the default) the scales of the variables from draws and gradients,
-        ``"low_rank"`` also their few strongest correlations, ``"dense"`` all correlations, ``"stan"`` the scales
-        from draws, in Stan's windows.
+        What is learnt in the warm-up from draws and gradients: ``"rank_one"`` (the default) the scales of the variables
+        and the one direction in which they are most wrong, ``"diag"`` the scales alone, ``"low_rank"`` also the
+        strongest correlations, ``"dense"`` all of them; ``"stan"`` the scales from draws, in Stan's windows.
     target_accept
         Mean acceptance that the step size aims at: nearer to 1 takes smaller steps and follows harder corners. A
         number is kept to; the default is 0.8, and up to 0.98 after divergences in the warm-up.

@@ -16,7 +16,7 @@ from pyrox.typing import Key
 
 # Mean acceptance that step sizes aim at unless told: at first, and at most after divergences in the warm-up.
 _ACCEPTANCE = (0.8, 0.98)
-NUTS_DEFAULTS = {"adaptation": "diag", "target_accept": None, "max_treedepth": 10}
+NUTS_DEFAULTS = {"adaptation": "rank_one", "target_accept": None, "max_treedepth": 10}
 
 # Arguments of PyMC and NumPyro that have no place here, and what serves instead.
 _ADVICE = {

@@ -34,7 +34,7 @@ def test_options_of_the_sampler_have_an_effect(schools):
     ]
     assert not np.array_equal(draws[0], draws[1])
     assert not np.array_equal(draws[0], draws[2])
-    np.testing.assert_array_equal(draws[0], px.sample(model=schools, adaptation="diag", **SHORT)["posterior"]["mu"])
+    np.testing.assert_array_equal(draws[0], px.sample(model=schools, adaptation="rank_one", **SHORT)["posterior"]["mu"])
 
 
 @pytest.mark.parametrize("adaptation", ADAPTATIONS)
@@ -46,7 +46,8 @@ def test_the_adaptation_chooses_its_warmup(schools, adaptation):
 
 
 def test_defaults():
-    assert merge_nuts(None, {"adaptation": None}) == {"adaptation": "diag", "target_accept": None, "max_treedepth": 10}
+    defaults = {"adaptation": "rank_one", "target_accept": None, "max_treedepth": 10}
+    assert merge_nuts(None, {"adaptation": None}) == defaults
 
 
 def test_quiet_says_nothing(schools, recwarn, capsys):
@@ -60,7 +61,7 @@ WRONG = {
     "conflict": ({"nuts": {"target_accept": 0.9}, "target_accept": 0.8}, TypeError, "target_accept is given twice"),
     "unknown option": ({"nuts": {"depth": 3}}, TypeError, "nuts takes adaptation, target_accept, max_treedepth, not"),
     "no mapping": ({"nuts": "low_rank"}, TypeError, "nuts takes a mapping of adaptation, .*'low_rank'"),
-    "adaptation": ({"adaptation": "full"}, ValueError, "adaptation is one of 'diag', .*'stan', not 'full'"),
+    "adaptation": ({"adaptation": "full"}, ValueError, "adaptation is one of 'rank_one', .*'stan', not 'full'"),
     "of no adaptation": ({"adaptation": "full", "tune": None}, ValueError, "adaptation is one of"),
     "acceptance inside": ({"nuts": {"target_accept": 2}}, ValueError, "target_accept must lie between 0 and 1, not 2"),
     "legacy result": ({"return_inferencedata": False}, TypeError, "return_inferencedata is True"),

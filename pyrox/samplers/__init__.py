@@ -9,8 +9,8 @@ from pyrox.samplers.hamiltonian import HMC, NUTS, HMCState, hmc
 from pyrox.samplers.hmc import HMCKernel
 from pyrox.samplers.kernel import Info, State
 from pyrox.samplers.mcmc import MCMC
-from pyrox.samplers.metric_adaptation import FisherDiagonal, WelfordWindows
-from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric
+from pyrox.samplers.metric_adaptation import FisherDiagonal, FisherDirection, WelfordWindows
+from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric, RankOneMetric
 from pyrox.samplers.nuts import NUTSKernel
 from pyrox.samplers.recipe import Recipe
 from pyrox.samplers.source import initialize_model
@@ -26,10 +26,12 @@ __all__ = [
     "DiagonalMetric",
     "DualAveraging",
     "FisherDiagonal",
+    "FisherDirection",
     "HMCKernel",
     "HMCState",
     "Info",
     "NUTSKernel",
+    "RankOneMetric",
     "Recipe",
     "State",
     "WelfordWindows",

@@ -30,6 +30,16 @@ class Moment(NamedTuple):
     moved: Array
     renewed: Array  # whether an adapter before this one asks to begin anew
 
+    @property
+    def settled_from(self) -> Array:
+        """Iteration from which on the chain is taken to be where the posterior is: after 30 % of the warm-up."""
+        return jnp.floor(0.3 * self.num_warmup).astype(jnp.int32)
+
+    @property
+    def metric_until(self) -> Array:
+        """Iteration from which on the metric stays as it is: the last 15 % are for the step size."""
+        return jnp.floor(0.85 * self.num_warmup).astype(jnp.int32)
+
 
 class Adapter(Protocol):
     """One thing that is learnt during warm-up."""
@@ -126,7 +136,7 @@ class DualAveraging(Pytree):
     def update(self, mine: StepSizeState, kernel: Kernel, moment: Moment) -> tuple[StepSizeState, Kernel, Array]:
         count = mine.count + 1
         weight = 1 / (count + self.t0)
-        settled = moment.iteration >= jnp.floor(0.3 * moment.num_warmup).astype(jnp.int32)
+        settled = moment.iteration >= moment.settled_from
         divergences = mine.divergences + (settled & (moment.info.diverging > 0))
         share = divergences / (0.7 * moment.num_warmup)
         missing = (1 - self.target_accept[0]) * jnp.exp(-math.log(2.0) / self.halving * share)

@@ -118,8 +118,9 @@ class HMC:
     init_strategy
         Function of a message that gives the start of a site.
     adaptation
-        How the mass matrix is learnt: ``"diag"`` (the default), ``"low_rank"`` or ``"dense"`` from draws and gradients,
-        ``"stan"`` (diagonal) from draws in growing windows. ``dense_mass=True`` is short for ``"dense"``.
+        How the mass matrix is learnt: ``"diag"`` (the default), ``"rank_one"``, ``"low_rank"`` or ``"dense"`` from
+        draws and gradients, ``"stan"`` (diagonal) from draws in growing windows. ``dense_mass=True`` is short for
+        ``"dense"``.
 
     Examples
     --------

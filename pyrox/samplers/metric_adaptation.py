@@ -1,7 +1,8 @@
 """Learn the metric during warm-up: from draws and gradients, or from draws alone in growing windows."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from pyrox._pytree import Pytree
@@ -129,23 +130,123 @@ class FisherDiagonal(Pytree):
         self, mine: tuple[Spread, Spread], kernel: Kernel, moment: Moment
     ) -> tuple[tuple[Spread, Spread], Kernel, Array]:
         older, younger = mine
-        early_end = jnp.floor(0.3 * moment.num_warmup).astype(jnp.int32)
-        open_ = moment.iteration < jnp.floor(0.85 * moment.num_warmup).astype(jnp.int32)
+        early, open_ = moment.iteration < moment.settled_from, moment.iteration < moment.metric_until
         use = open_ & moment.moved
         pair = jnp.stack([moment.state.position, moment.state.gradient])
         older, younger = _choose(use, _observe(older, pair), older), _choose(use, _observe(younger, pair), younger)
-        window = jnp.where(moment.iteration < early_end, self.early_window, self.late_window)
+        window = jnp.where(early, self.early_window, self.late_window)
         switch = open_ & (younger.count >= window)
         older, younger = _choose(switch, younger, older), _choose(switch, _empty(younger), younger)
         tiny, n = jnp.finfo(pair.dtype).tiny, jnp.maximum(older.count, 1)
         estimate = jnp.sqrt((older.squares[0] + tiny) / (older.squares[1] + tiny))
         product = older.squares[0] / n * (older.squares[1] / n)
         stretch = jnp.clip(product / self.ridge, 1.0, jnp.sqrt(jnp.maximum(product, 1.0)))
-        estimate *= jnp.where(moment.iteration < early_end, 1.0, stretch)
+        estimate *= jnp.where(early, 1.0, stretch)
         estimate = jnp.clip(estimate, 1e-20, 1e20)
-        inverse_mass = jnp.where(open_ & (older.count >= self.first_use), estimate, kernel.metric.inverse_mass)
+        inverse_mass = jnp.where(open_ & (older.count >= self.first_use), estimate, kernel.metric.squared_scales)
         kernel = kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass))
-        return (older, younger), kernel, moment.renewed | (moment.iteration == early_end)
+        return (older, younger), kernel, moment.renewed | (moment.iteration == moment.settled_from)
+
+
+class Trial(NamedTuple):
+    """A direction on trial: how draws and gradients vary along it, and what varies with it."""
+
+    count: Array
+    mean: Array  # of draws and of gradients, shape ``(2, dim)``, as all below
+    direction: Array  # by which draws and gradients are multiplied to be measured along it
+    products: Array  # sums of their deviations times those along it
+
+
+def _try(direction: Array, scale: Array) -> Trial:
+    size = jnp.sqrt(jnp.sum(direction**2) + jnp.finfo(direction.dtype).tiny)
+    direction /= size
+    pair = jnp.stack([direction / scale, direction * scale])
+    return Trial(jnp.zeros_like(size), jnp.zeros_like(pair), pair, jnp.zeros_like(pair))
+
+
+def _look(trial: Trial, pair: Array) -> Trial:
+    count = trial.count + 1
+    delta = pair - trial.mean
+    mean = trial.mean + delta / count
+    along = jnp.sum(delta * trial.direction, 1, keepdims=True)
+    return Trial(count, mean, trial.direction, trial.products + (pair - mean) * along)
+
+
+def _select(condition: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+class FisherDirection(Pytree):
+    r"""One direction, across all variables, along which a diagonal metric is most wrong.
+
+    .. math:: u \leftarrow \frac{(C_q - C_g) u}{|(C_q - C_g) u|}, \qquad
+        \lambda = \sqrt{\frac{u^T C_q u}{u^T C_g u}}
+
+    with the covariances of draws and gradients in units of the metric's scales. For a normal posterior both have the
+    same axes with inverse variances, and their difference vanishes wherever the scales are right, whatever the draws: a
+    few steps of this power iteration find the axis that is longest or shortest. Each window of draws makes a
+    step, in one pass that keeps nothing but sums; what a direction is worth is judged by draws that come after those
+    that it was found from, so that one found in noise has a stretch of about one.
+
+    Posteriors of many models are long or short along one direction that many variables share in: a level that a mean
+    and its groups exchange, abilities against difficulties, the sum of a series.
+
+    Parameters
+    ----------
+    early_window, late_window
+        Draws in a window, in the first 30 % of the warm-up and later.
+    growth
+        Later windows are at least this share of the iterations since.
+    worthwhile
+        Smallest stretch, or its inverse, for which a direction is used.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import FisherDirection, NUTSKernel, RankOneMetric, State
+    >>> position = jnp.array([0.6, 0.8])
+    >>> kernel = NUTSKernel(1.0, RankOneMetric.unit(position))
+    >>> mine, kernel = FisherDirection().start(kernel, State(position, jnp.array(-0.5), -position))
+    >>> mine.direction[0].tolist()  # the first to be tried is that of the gradient
+    [-0.6, -0.8]
+
+    References
+    ----------
+    .. [1] Seyboldt, Carlson, Carpenter (2026), Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence,
+       arXiv:2603.18845.
+    .. [2] Mitliagkas, Caramanis, Jain (2013), Memory limited, streaming PCA, Advances in Neural Information Processing
+       Systems 26: power iterations in blocks.
+    """
+
+    early_window: int = 40
+    late_window: int = 80
+    growth: float = 0.4
+    worthwhile: float = 2.0
+
+    def start(self, kernel: Kernel, state: State) -> tuple[Trial, Kernel]:
+        scale = jnp.sqrt(kernel.metric.squared_scales)
+        return _try(state.gradient * scale, scale), kernel
+
+    def search(self, mine: Trial, kernel: Kernel, info: Info) -> tuple[Trial, Kernel, Array]:
+        return mine, kernel, jnp.ones((), bool)
+
+    def update(self, mine: Trial, kernel: Kernel, moment: Moment) -> tuple[Trial, Kernel, Array]:
+        early, open_ = moment.iteration < moment.settled_from, moment.iteration < moment.metric_until
+        pair = jnp.stack([moment.state.position, moment.state.gradient])
+        mine = _select(open_ & moment.moved, _look(mine, pair), mine)
+        late_window = jnp.maximum(self.late_window, self.growth * (moment.iteration - moment.settled_from))
+        ends = open_ & (mine.count >= jnp.where(early, self.early_window, late_window))
+        metric, scale = kernel.metric, jnp.sqrt(kernel.metric.squared_scales)
+        tiny = jnp.finfo(pair.dtype).tiny
+        squares = jnp.sum(mine.products * mine.direction, 1) + tiny
+        stretch = jnp.clip(jnp.sqrt(squares[0] / squares[1]), 1e-2, 1e2)
+        used = ~early & ((stretch > self.worthwhile) | (stretch < 1 / self.worthwhile))
+        tried = mine.direction[0] * scale
+        tried /= jnp.sqrt(jnp.sum(tried**2) + tiny)
+        metric = _select(ends, metric.with_direction(tried, jnp.where(used, stretch, 1.0)), metric)
+        improved = mine.products[0] / scale - mine.products[1] * scale
+        return _select(ends, _try(improved, scale), mine), kernel.replace(metric=metric), moment.renewed
 
 
 class WindowState(NamedTuple):

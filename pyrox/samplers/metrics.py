@@ -38,6 +38,11 @@ class DiagonalMetric(Pytree):
         """Diagonal of the square root of the mass matrix, shape ``(dim,)``."""
         return 1 / jnp.sqrt(self.inverse_mass)
 
+    @property
+    def squared_scales(self) -> Array:
+        """Squared scales of the position, shape ``(dim,)``: the inverse mass."""
+        return self.inverse_mass
+
     @staticmethod
     def unit(position: Array) -> "DiagonalMetric":
         """Give the metric with masses of one."""
@@ -105,6 +110,75 @@ class DenseMetric(Pytree):
     def velocity(self, momentum: Array) -> Array:
         """Give the change of the position per unit of time."""
         return self.inverse_mass @ momentum
+
+    def kinetic_energy(self, momentum: Array, velocity: Array) -> Array:
+        """Give the energy of a momentum whose velocity is known: half its squared length."""
+        return 0.5 * inner(momentum, velocity)
+
+
+class RankOneMetric(Pytree):
+    r"""Kinetic energy :math:`\tfrac12 p^T M^{-1} p` with :math:`M^{-1} = S (I + (\lambda - 1) u u^T) S`.
+
+    Parameters
+    ----------
+    squared_scales
+        Diagonal of S squared, shape ``(dim,)``.
+    reach
+        S u, shape ``(dim,)``: the direction u, of length one, in units of the position.
+    stretch
+        :math:`\lambda`, a scalar: how much longer than the scales the position varies along it, squared.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import RankOneMetric
+    >>> metric = RankOneMetric(jnp.array([4.0, 1.0]), jnp.array([0.0, 1.0]), jnp.array(9.0))
+    >>> momentum = metric.momentum(jnp.array([1.0, 1.0]))
+    >>> momentum.round(3).tolist(), metric.velocity(momentum).round(3).tolist()
+    ([0.5, 0.333], [2.0, 3.0])
+    """
+
+    squared_scales: Array
+    reach: Array
+    stretch: Array
+
+    @property
+    def direction(self) -> Array:
+        """The direction u, shape ``(dim,)``."""
+        return self.reach / jnp.sqrt(self.squared_scales)
+
+    @property
+    def inverse_mass(self) -> Array:
+        """Inverse mass matrix, shape ``(dim, dim)``."""
+        return jnp.diag(self.squared_scales) + (self.stretch - 1) * jnp.outer(self.reach, self.reach)
+
+    @property
+    def mass_sqrt(self) -> Array:
+        """A matrix S with :math:`S S^T = M`, shape ``(dim, dim)``."""
+        root = _stretched(self.direction[:, None], self.stretch[None] ** -0.5)
+        return root / jnp.sqrt(self.squared_scales)[:, None]
+
+    @staticmethod
+    def unit(position: Array) -> "RankOneMetric":
+        """Give the metric with masses of one."""
+        return RankOneMetric(jnp.ones_like(position), jnp.zeros_like(position), jnp.ones((), position.dtype))
+
+    def with_inverse_mass(self, inverse_mass: Array) -> "RankOneMetric":
+        """Give the metric of other squared scales, with the same direction relative to them."""
+        return RankOneMetric(inverse_mass, self.direction * jnp.sqrt(inverse_mass), self.stretch)
+
+    def with_direction(self, direction: Array, stretch: Array) -> "RankOneMetric":
+        """Give the metric of the same scales with another direction, of length one."""
+        return RankOneMetric(self.squared_scales, direction * jnp.sqrt(self.squared_scales), stretch)
+
+    def momentum(self, noise: Array) -> Array:
+        """Turn standard normal numbers into a draw whose covariance is the mass matrix."""
+        u = self.direction
+        return (noise + (self.stretch**-0.5 - 1) * inner(u, noise) * u) / jnp.sqrt(self.squared_scales)
+
+    def velocity(self, momentum: Array) -> Array:
+        """Give the change of the position per unit of time."""
+        return self.squared_scales * momentum + (self.stretch - 1) * inner(self.reach, momentum) * self.reach
 
     def kinetic_energy(self, momentum: Array, velocity: Array) -> Array:
         """Give the energy of a momentum whose velocity is known: half its squared length."""
@@ -197,7 +271,7 @@ class CustomMetric(Pytree):
     0.995
     """
 
-    base: DiagonalMetric | DenseMetric | LowRankMetric
+    base: DiagonalMetric | RankOneMetric | DenseMetric | LowRankMetric
     kinetic_fn: Callable = static()
 
     @property
@@ -210,9 +284,18 @@ class CustomMetric(Pytree):
         """Square root of the mass of the metric inside."""
         return self.base.mass_sqrt
 
+    @property
+    def squared_scales(self) -> Array:
+        """Squared scales of the metric inside."""
+        return self.base.squared_scales
+
     def with_inverse_mass(self, inverse_mass: Array) -> "CustomMetric":
         """Give the metric of another inverse mass."""
         return CustomMetric(self.base.with_inverse_mass(inverse_mass), self.kinetic_fn)
+
+    def with_direction(self, direction: Array, stretch: Array) -> "CustomMetric":
+        """Give the metric of the same scales with another direction; see ``RankOneMetric``."""
+        return CustomMetric(self.base.with_direction(direction, stretch), self.kinetic_fn)
 
     def with_directions(self, scale: Array, directions: Array, stretch: Array) -> "CustomMetric":
         """Give the metric of an inverse mass in factors; see ``LowRankMetric``."""
@@ -231,4 +314,4 @@ class CustomMetric(Pytree):
         return self.kinetic_fn(self.base.inverse_mass, momentum)
 
 
-Metric = DiagonalMetric | DenseMetric | LowRankMetric | CustomMetric
+Metric = DiagonalMetric | RankOneMetric | DenseMetric | LowRankMetric | CustomMetric

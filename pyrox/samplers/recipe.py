@@ -11,8 +11,14 @@ from pyrox.samplers.adaptation import Adapter, DualAveraging, FixedStepSize
 from pyrox.samplers.directions import WINDOW
 from pyrox.samplers.hmc import HMCKernel
 from pyrox.samplers.kernel import Kernel
-from pyrox.samplers.metric_adaptation import FirstScales, FisherDiagonal, FixedMetric, WelfordWindows
-from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric, LowRankMetric, Metric
+from pyrox.samplers.metric_adaptation import (
+    FirstScales,
+    FisherDiagonal,
+    FisherDirection,
+    FixedMetric,
+    WelfordWindows,
+)
+from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric, LowRankMetric, Metric, RankOneMetric
 from pyrox.samplers.nuts import NUTSKernel
 from pyrox.typing import Array
 
@@ -24,8 +30,8 @@ class Adaptation(NamedTuple):
     ----------
     metric
         Its kind of metric.
-    adapter
-        What learns along the way.
+    adapters
+        What learns along the way, in this order.
     directions
         Whether directions are learnt as well, from a window of draws and gradients; see ``directions.py``.
     num_warmup
@@ -33,18 +39,19 @@ class Adaptation(NamedTuple):
     """
 
     metric: type[Metric]
-    adapter: type[Adapter]
+    adapters: tuple[type[Adapter], ...]
     directions: bool
     num_warmup: int
 
 
 ADAPTATIONS: dict[str, Adaptation] = {
-    "diag": Adaptation(DiagonalMetric, FisherDiagonal, directions=False, num_warmup=500),
-    "low_rank": Adaptation(LowRankMetric, FirstScales, directions=True, num_warmup=800),
-    "dense": Adaptation(DenseMetric, FirstScales, directions=True, num_warmup=800),
-    "stan": Adaptation(DiagonalMetric, WelfordWindows, directions=False, num_warmup=1000),
+    "rank_one": Adaptation(RankOneMetric, (FisherDiagonal, FisherDirection), directions=False, num_warmup=500),
+    "diag": Adaptation(DiagonalMetric, (FisherDiagonal,), directions=False, num_warmup=500),
+    "low_rank": Adaptation(LowRankMetric, (FirstScales,), directions=True, num_warmup=800),
+    "dense": Adaptation(DenseMetric, (FirstScales,), directions=True, num_warmup=800),
+    "stan": Adaptation(DiagonalMetric, (WelfordWindows,), directions=False, num_warmup=1000),
 }
-_FIXED = Adaptation(DiagonalMetric, FixedMetric, directions=False, num_warmup=500)
+_FIXED = Adaptation(DiagonalMetric, (FixedMetric,), directions=False, num_warmup=500)
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class Recipe:
     """
 
     algorithm: str = "nuts"
-    adaptation: str | None = "diag"
+    adaptation: str | None = "rank_one"
     adapt_step_size: bool = True
     step_size: float = 0.1
     trajectory_length: float = 2 * math.pi
@@ -112,10 +119,10 @@ class Recipe:
 
     def adapters(self, target_accept: Array) -> tuple[Adapter, ...]:
         """Give what a chain learns: its metric, then the step size for it."""
-        metric = self._adaptation.adapter()
+        metric = (adapter() for adapter in self._adaptation.adapters)
         if self.adapt_step_size:
-            return metric, DualAveraging(target_accept, self.step_size)
-        return metric, FixedStepSize(self.step_size)
+            return *metric, DualAveraging(target_accept, self.step_size)
+        return *metric, FixedStepSize(self.step_size)
 
 
 STANDARD = Recipe()

@@ -72,7 +72,7 @@ def test_a_stored_state_goes_on_bit_for_bit(programs):
 @pytest.mark.parametrize("fused", [True, False])
 def test_it_learns_scales_and_step_size(programs, fused):
     chain, draws, stats = run(programs[fused], [1000, 1000], num_warmup=500)
-    learnt = np.sqrt(np.asarray(chain.kernel.metric.inverse_mass))
+    learnt = np.sqrt(np.asarray(chain.kernel.metric.squared_scales))
     np.testing.assert_allclose(learnt / SCALES, 1.0, rtol=0.35)
     assert 0.7 < stats[500:, COLUMN["acceptance_rate"]].mean() < 0.95
     # Once warm, nothing is tuned any more.

@@ -13,7 +13,7 @@ from pyrox import dist
 from pyrox.samplers import kernel
 from pyrox.samplers.compile import ChainProgram
 from pyrox.samplers.hmc import HMCKernel
-from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric, LowRankMetric
+from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric, LowRankMetric, RankOneMetric
 from pyrox.samplers.nuts import NUTSKernel
 from pyrox.samplers.recipe import Recipe
 
@@ -97,6 +97,7 @@ def own_dense_energy(inverse_mass, momentum):
 DENSE = DenseMetric.unit(INVERSE_MASS).with_directions(jnp.sqrt(INVERSE_MASS), DIRECTIONS, STRETCH)
 METRICS = {
     "diag": DiagonalMetric(INVERSE_MASS),
+    "rank_one": RankOneMetric(INVERSE_MASS, DIRECTIONS[:, 0] * jnp.sqrt(INVERSE_MASS), STRETCH[0]),
     "dense": DENSE,
     "low_rank": LowRankMetric(jnp.sqrt(INVERSE_MASS), DIRECTIONS, STRETCH),
     "custom": CustomMetric(DiagonalMetric(INVERSE_MASS), own_energy),
