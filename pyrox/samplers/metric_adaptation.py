@@ -158,10 +158,16 @@ class Trial(NamedTuple):
 
 
 def _try(direction: Array, scale: Array) -> Trial:
-    size = jnp.sqrt(jnp.sum(direction**2) + jnp.finfo(direction.dtype).tiny)
-    direction /= size
+    direction = _unit(direction)
     pair = jnp.stack([direction / scale, direction * scale])
-    return Trial(jnp.zeros_like(size), jnp.zeros_like(pair), pair, jnp.zeros_like(pair))
+    return Trial(jnp.zeros((), pair.dtype), jnp.zeros_like(pair), pair, jnp.zeros_like(pair))
+
+
+def _unit(direction: Array) -> Array:
+    """Give a direction the length one; where there is none, as in a gradient of zero, that of all variables alike."""
+    largest = jnp.max(jnp.abs(direction))
+    direction = jnp.where((largest > 0) & jnp.isfinite(largest), direction / largest, 1.0)
+    return direction / jnp.sqrt(jnp.sum(direction**2))
 
 
 def _look(trial: Trial, pair: Array) -> Trial:
@@ -208,7 +214,7 @@ class FisherDirection(Pytree):
     >>> position = jnp.array([0.6, 0.8])
     >>> kernel = NUTSKernel(1.0, RankOneMetric.unit(position))
     >>> mine, kernel = FisherDirection().start(kernel, State(position, jnp.array(-0.5), -position))
-    >>> mine.direction[0].tolist()  # the first to be tried is that of the gradient
+    >>> mine.direction[0].round(2).tolist()  # the first to be tried is that of the gradient
     [-0.6, -0.8]
 
     References
@@ -242,8 +248,7 @@ class FisherDirection(Pytree):
         squares = jnp.sum(mine.products * mine.direction, 1) + tiny
         stretch = jnp.clip(jnp.sqrt(squares[0] / squares[1]), 1e-2, 1e2)
         used = ~early & ((stretch > self.worthwhile) | (stretch < 1 / self.worthwhile))
-        tried = mine.direction[0] * scale
-        tried /= jnp.sqrt(jnp.sum(tried**2) + tiny)
+        tried = _unit(mine.direction[0] * scale)
         metric = _select(ends, metric.with_direction(tried, jnp.where(used, stretch, 1.0)), metric)
         improved = mine.products[0] / scale - mine.products[1] * scale
         return _select(ends, _try(improved, scale), mine), kernel.replace(metric=metric), moment.renewed

@@ -12,7 +12,9 @@ from pyrox.samplers.chain import Phase
 from pyrox.samplers.compile import ChainProgram, stack
 from pyrox.samplers.directions import WINDOW, empty_window, estimate, record
 from pyrox.samplers.kernel import Info, State, init
+from pyrox.samplers.metric_adaptation import FisherDirection
 from pyrox.samplers.metrics import DenseMetric, DiagonalMetric, LowRankMetric, RankOneMetric
+from pyrox.samplers.nuts import NUTSKernel
 from pyrox.samplers.recipe import Recipe
 
 COLUMN = {name: i for i, name in enumerate(Info._fields)}
@@ -20,6 +22,7 @@ DIM = 4
 ROOT = np.array([[0.05, 0, 0, 0], [0.8, 0.3, 0, 0], [-2.0, 4.0, 3.0, 0], [0.0, 5.0, -9.0, 20.0]])
 COVARIANCE = ROOT @ ROOT.T
 PRECISION = jnp.array(np.linalg.inv(COVARIANCE))
+UPDATE = jax.jit(FisherDirection().update)
 # Chance that this module raises one false alarm.
 LEVEL = 1e-4
 
@@ -198,6 +201,25 @@ def test_no_direction_is_used_where_none_is_worth_it():
         chain = program.start(np.array([0, seed], np.uint32), np.ones(40), 500, 0.8)
         chain, _, _ = program.advance(chain, data, 500)
         assert chain.kernel.metric.stretch == 1
+
+
+@pytest.mark.parametrize("start", [0.0, 1e-200, 1e200])
+def test_a_direction_is_found_from_any_start(start):
+    log_density, data = shared_direction(100.0)
+    position = jnp.full(40, start)
+    state = State(position, *jax.value_and_grad(log_density)(position, data))
+    kernel = NUTSKernel(jnp.ones(()), RankOneMetric.unit(position))
+    mine, kernel = FisherDirection().start(kernel, state)
+    rng, (scale, u) = np.random.default_rng(1), data
+    for i in range(1000):
+        x = rng.normal(size=40)
+        x = scale * (x + 9 * u * (u @ x))
+        state = State(x, *jax.value_and_grad(log_density)(x, data))
+        metric = kernel.metric.with_inverse_mass(scale**2)
+        moment = Moment(jnp.int32(i), jnp.int32(1000), state, None, jnp.ones((), bool), jnp.zeros((), bool))
+        mine, kernel, _ = UPDATE(mine, kernel.replace(metric=metric), moment)
+    assert abs(kernel.metric.direction @ u) > 0.95
+    assert 50 < kernel.metric.stretch <= 100
 
 
 @pytest.mark.parametrize("name", ["low_rank", "dense"])
