@@ -93,6 +93,9 @@ SAMPLERS = [
     Mutation("samplers/adaptation.py", "mine.center - jnp.sqrt(count)", "mine.center + jnp.sqrt(count)", RECIPES),
     Mutation("samplers/metric_adaptation.py", "(older.squares[0] + tiny) / (older.squares[1] + tiny)",
              "(older.squares[1] + tiny) / (older.squares[0] + tiny)", RECIPES),
+    Mutation("samplers/metric_adaptation.py", "mine.products[0] / scale - mine.products[1] * scale",
+             "mine.products[0] / scale + mine.products[1] * scale", RECIPES),
+    Mutation("samplers/metrics.py", "(noise + (self.stretch**-0.5 - 1)", "(noise + (self.stretch**0.5 - 1)", KERNELS),
     Mutation("samplers/counter.py", "_UNIT = 2.0**-24", "_UNIT = 2.0**-23",
              ("tests/samplers/test_counter.py", *KERNELS)),
 ]  # fmt: skip
