@@ -22,7 +22,6 @@ DIM = 4
 ROOT = np.array([[0.05, 0, 0, 0], [0.8, 0.3, 0, 0], [-2.0, 4.0, 3.0, 0], [0.0, 5.0, -9.0, 20.0]])
 COVARIANCE = ROOT @ ROOT.T
 PRECISION = jnp.array(np.linalg.inv(COVARIANCE))
-UPDATE = jax.jit(FisherDirection().update)
 # Chance that this module raises one false alarm.
 LEVEL = 1e-4
 
@@ -157,8 +156,8 @@ def test_directions_are_those_of_the_posterior():
     assert np.linalg.cond(covariance / np.outer(*2 * [np.sqrt(np.diag(covariance))])) > 50, "a diagonal would not do"
 
 
-def shared_direction(variance):
-    """Give the log-density of a normal in 40 dimensions with a variance of its own along one direction, and the data.
+def shared_direction(variance, dim=40):
+    """Give the log-density of a normal with a variance of its own along one direction, and the data.
 
     These are the scales and the direction; the precision is (I + (1 / variance - 1) u u^T) in units of the scales.
     """
@@ -168,8 +167,8 @@ def shared_direction(variance):
         x = position / scale
         return -0.5 * (jnp.sum(x**2) + (1 / variance - 1) * jnp.sum(u * x) ** 2)
 
-    u = np.cos(np.arange(40.0))
-    return log_density, (jnp.array(np.geomspace(0.1, 10, 40)), jnp.array(u / np.linalg.norm(u)))
+    u = np.cos(np.arange(float(dim)))
+    return log_density, (jnp.array(np.geomspace(0.1, 10, dim)), jnp.array(u / np.linalg.norm(u)))
 
 
 @pytest.mark.parametrize("variance", [100.0, 1e-2])
@@ -203,23 +202,34 @@ def test_no_direction_is_used_where_none_is_worth_it():
         assert chain.kernel.metric.stretch == 1
 
 
+def direction_learnt(variance, dim, start):
+    """Give a metric that has seen a thousand exact draws, and the direction that is there."""
+    log_density, (scale, u) = shared_direction(variance, dim)
+    value_and_grad = jax.jit(jax.value_and_grad(log_density))
+    state = State(start, *value_and_grad(start, (scale, u)))
+    kernel = NUTSKernel(jnp.ones(()), RankOneMetric.unit(start).with_inverse_mass(scale**2))
+    mine, kernel = FisherDirection().start(kernel, state)
+    update = jax.jit(FisherDirection().update)
+    for i, x in enumerate(np.random.default_rng(1).normal(size=(1000, dim))):
+        x = scale * (x + (np.sqrt(variance) - 1) * u * (u @ x))
+        state = State(x, *value_and_grad(x, (scale, u)))
+        moment = Moment(jnp.int32(i), jnp.int32(1000), state, None, jnp.ones((), bool), jnp.zeros((), bool))
+        mine, kernel, _ = update(mine, kernel, moment)
+    return kernel.metric, u
+
+
 @pytest.mark.parametrize("start", [0.0, 1e-200, 1e200])
 def test_a_direction_is_found_from_any_start(start):
-    log_density, data = shared_direction(100.0)
-    position = jnp.full(40, start)
-    state = State(position, *jax.value_and_grad(log_density)(position, data))
-    kernel = NUTSKernel(jnp.ones(()), RankOneMetric.unit(position))
-    mine, kernel = FisherDirection().start(kernel, state)
-    rng, (scale, u) = np.random.default_rng(1), data
-    for i in range(1000):
-        x = rng.normal(size=40)
-        x = scale * (x + 9 * u * (u @ x))
-        state = State(x, *jax.value_and_grad(log_density)(x, data))
-        metric = kernel.metric.with_inverse_mass(scale**2)
-        moment = Moment(jnp.int32(i), jnp.int32(1000), state, None, jnp.ones((), bool), jnp.zeros((), bool))
-        mine, kernel, _ = UPDATE(mine, kernel.replace(metric=metric), moment)
-    assert abs(kernel.metric.direction @ u) > 0.95
-    assert 50 < kernel.metric.stretch <= 100
+    metric, u = direction_learnt(100.0, 40, jnp.full(40, start))
+    assert abs(metric.direction @ u) > 0.95
+    assert 50 < metric.stretch <= 100
+
+
+def test_chance_does_not_hide_a_direction():
+    """So many dimensions that their sample covariances alone vary more along some other direction."""
+    metric, u = direction_learnt(16.0, 2000, jnp.ones(2000))
+    assert abs(metric.direction @ u) > 0.5
+    assert 2.5 < metric.stretch < 20
 
 
 @pytest.mark.parametrize("name", ["low_rank", "dense"])
