@@ -110,7 +110,7 @@ class HMC:
     adapt_mass_matrix
         Whether the mass matrix is learnt during warm-up.
     dense_mass
-        Whether the mass matrix is dense; otherwise it is diagonal.
+        Whether the mass matrix is dense; otherwise it is diagonal, unless ``adaptation`` says something else.
     target_accept_prob
         Mean acceptance that the step size aims at.
     trajectory_length

@@ -185,14 +185,16 @@ def _select(condition: Array, new: Any, old: Any) -> Any:
 class FisherDirection(Pytree):
     r"""One direction, across all variables, along which a diagonal metric is most wrong.
 
-    .. math:: u \leftarrow \frac{(C_q - C_g) u}{|(C_q - C_g) u|}, \qquad
+    .. math:: v = (C_q - C_g) u, \qquad u \leftarrow \frac{v}{|v|} \pm \frac{u}{2}, \qquad
         \lambda = \sqrt{\frac{u^T C_q u}{u^T C_g u}}
 
-    with the covariances of draws and gradients in units of the metric's scales. For a normal posterior both have the
-    same axes with inverse variances, and their difference vanishes wherever the scales are right, whatever the draws: a
-    few steps of this power iteration find the axis that is longest or shortest. Each window of draws makes a
-    step, in one pass that keeps nothing but sums; what a direction is worth is judged by draws that come after those
-    that it was found from, so that one found in noise has a stretch of about one.
+    with the sign of :math:`u^T v`, and with the covariances of draws and gradients in units of the metric's scales.
+    For a normal posterior both have the same axes with inverse variances, and their difference vanishes wherever the
+    scales are right, whatever the draws: a few steps of this power iteration find the axis that is longest or
+    shortest. A half of u is kept because such axes may come in pairs, one as long as the other is short, between
+    which the iteration would go back and forth. Each window of draws makes a step, in one pass that keeps nothing but
+    sums; what a direction is worth is judged by draws that come after those that it was found from, so that one found
+    in noise has a stretch of about one.
 
     Posteriors of many models are long or short along one direction that many variables share in: a level that a mean
     and its groups exchange, abilities against difficulties, the sum of a series.
@@ -202,9 +204,13 @@ class FisherDirection(Pytree):
     early_window, late_window
         Draws in a window, in the first 30 % of the warm-up and later.
     growth
-        Later windows are at least this share of the iterations since.
+        Later windows are at least this share of the iterations since that time.
     worthwhile
         Smallest stretch, or its inverse, for which a direction is used.
+    largest
+        Bound of stretches, and of their inverses.
+    inertia
+        Share of the direction tried that is kept.
 
     Examples
     --------
@@ -229,6 +235,8 @@ class FisherDirection(Pytree):
     late_window: int = 80
     growth: float = 0.4
     worthwhile: float = 2.0
+    largest: float = 1e4
+    inertia: float = 0.5
 
     def start(self, kernel: Kernel, state: State) -> tuple[Trial, Kernel]:
         scale = jnp.sqrt(kernel.metric.squared_scales)
@@ -240,17 +248,24 @@ class FisherDirection(Pytree):
     def update(self, mine: Trial, kernel: Kernel, moment: Moment) -> tuple[Trial, Kernel, Array]:
         early, open_ = moment.iteration < moment.settled_from, moment.iteration < moment.metric_until
         pair = jnp.stack([moment.state.position, moment.state.gradient])
+        metric, scale = kernel.metric, jnp.sqrt(kernel.metric.squared_scales)
+        # What came before tells of the way to the posterior.
+        anew = moment.iteration == moment.settled_from
+        mine = _select(anew, _try(mine.direction[0] * scale, scale), mine)
         mine = _select(open_ & moment.moved, _look(mine, pair), mine)
         late_window = jnp.maximum(self.late_window, self.growth * (moment.iteration - moment.settled_from))
         ends = open_ & (mine.count >= jnp.where(early, self.early_window, late_window))
-        metric, scale = kernel.metric, jnp.sqrt(kernel.metric.squared_scales)
         tiny = jnp.finfo(pair.dtype).tiny
-        squares = jnp.sum(mine.products * mine.direction, 1) + tiny
-        stretch = jnp.clip(jnp.sqrt(squares[0] / squares[1]), 1e-2, 1e2)
+        # The window began with other scales: the direction, which has the length one in them, has another in these.
+        squared_lengths = jnp.sum((mine.direction * jnp.stack([scale, 1 / scale])) ** 2, 1)
+        squares = jnp.sum(mine.products * mine.direction, 1) / squared_lengths + tiny
+        stretch = jnp.clip(jnp.sqrt(squares[0] / squares[1]), 1 / self.largest, self.largest)
         used = ~early & ((stretch > self.worthwhile) | (stretch < 1 / self.worthwhile))
         tried = _unit(mine.direction[0] * scale)
         metric = _select(ends, metric.with_direction(tried, jnp.where(used, stretch, 1.0)), metric)
-        improved = mine.products[0] / scale - mine.products[1] * scale
+        improved = _unit(mine.products[0] / scale - mine.products[1] * scale)
+        same_way = jnp.where(jnp.sum(improved * tried) < 0, -1.0, 1.0)
+        improved += self.inertia * same_way * tried
         return _select(ends, _try(improved, scale), mine), kernel.replace(metric=metric), moment.renewed
 
 

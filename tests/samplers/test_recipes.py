@@ -193,6 +193,26 @@ def test_the_worst_direction_is_found(variance):
     assert per_gradient["rank_one"] > 2 * per_gradient["diag"], "that saves gradients"
 
 
+def correlated_pair(dim, correlation):
+    """Give the log-density of standard normals of which the first two are correlated: axes as long as short."""
+    covariance = np.eye(dim)
+    covariance[0, 1] = covariance[1, 0] = correlation
+    precision = jnp.array(np.linalg.inv(covariance))
+    return lambda position, data: -0.5 * position @ (precision @ position)
+
+
+@pytest.mark.parametrize(("dim", "correlation"), [(2, 0.95), (20, 0.99)])
+def test_a_pair_of_axes_does_not_confuse_the_search(dim, correlation):
+    program = ChainProgram(correlated_pair(dim, correlation), dim, (), recipe=Recipe())
+    found = []
+    for seed in range(12):
+        chain = program.start(np.array([0, seed], np.uint32), np.ones(dim), 1000, 0.8)
+        chain, _, _ = program.advance(chain, (), 1000)
+        u = np.abs(np.asarray(chain.kernel.metric.direction[:2]))
+        found.append(chain.kernel.metric.stretch != 1 and u.min() > 0.5)
+    assert np.mean(found) >= 0.75
+
+
 def test_no_direction_is_used_where_none_is_worth_it():
     log_density, data = shared_direction(1.0)
     program = ChainProgram(log_density, 40, data, recipe=Recipe())
