@@ -26,8 +26,8 @@ def _observe(spread: Spread, values: Array) -> Spread:
     return Spread(count, mean, spread.squares + delta * (values - mean))
 
 
-def _choose(condition: Array, new: Spread, old: Spread) -> Spread:
-    return Spread(*(jnp.where(condition, a, b) for a, b in zip(new, old, strict=True)))
+def _select(condition: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
 def _empty(like: Spread) -> Spread:
@@ -133,10 +133,10 @@ class FisherDiagonal(Pytree):
         early, open_ = moment.iteration < moment.settled_from, moment.iteration < moment.metric_until
         use = open_ & moment.moved
         pair = jnp.stack([moment.state.position, moment.state.gradient])
-        older, younger = _choose(use, _observe(older, pair), older), _choose(use, _observe(younger, pair), younger)
+        older, younger = _select(use, _observe(older, pair), older), _select(use, _observe(younger, pair), younger)
         window = jnp.where(early, self.early_window, self.late_window)
         switch = open_ & (younger.count >= window)
-        older, younger = _choose(switch, younger, older), _choose(switch, _empty(younger), younger)
+        older, younger = _select(switch, younger, older), _select(switch, _empty(younger), younger)
         tiny, n = jnp.finfo(pair.dtype).tiny, jnp.maximum(older.count, 1)
         estimate = jnp.sqrt((older.squares[0] + tiny) / (older.squares[1] + tiny))
         product = older.squares[0] / n * (older.squares[1] / n)
@@ -176,10 +176,6 @@ def _look(trial: Trial, pair: Array) -> Trial:
     mean = trial.mean + delta / count
     along = jnp.sum(delta * trial.direction, 1, keepdims=True)
     return Trial(count, mean, trial.direction, trial.products + (pair - mean) * along)
-
-
-def _select(condition: Array, new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
 class FisherDirection(Pytree):
@@ -318,12 +314,12 @@ class WelfordWindows(Pytree):
         end = jnp.where(fresh, _window_end(first, size, last), mine.end)
         inside = (moment.iteration >= first) & (moment.iteration < last)
         closes = inside & (moment.iteration == end - 1)
-        spread = _choose(inside, _observe(mine.spread, moment.state.position), mine.spread)
+        spread = _select(inside, _observe(mine.spread, moment.state.position), mine.spread)
         n = spread.count
         estimate = n / (n + 5) * spread.squares / jnp.maximum(n - 1, 1) + 1e-3 * 5 / (n + 5)
         inverse_mass = jnp.where(closes, estimate, kernel.metric.inverse_mass)
         mine = WindowState(
-            spread=_choose(closes, _empty(spread), spread),
+            spread=_select(closes, _empty(spread), spread),
             size=jnp.where(closes, 2 * size, size),
             end=jnp.where(closes, _window_end(end, 2 * size, last), end),
         )
