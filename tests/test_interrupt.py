@@ -10,7 +10,7 @@ import time
 import pytest
 
 PROGRAM = """
-import json, signal
+import json, os, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests with it ignored
 import numpy as np
 import pyrox as px
@@ -21,7 +21,7 @@ advance = ChainJob.advance
 def advance_and_tell(job, n):
     advance(job, n)
     if job.done - n < {tell_at} <= job.done:
-        print("under way", flush=True)
+        os.write(1, b"under way\\n")  # in one piece: chains on two threads may tell at once
 
 ChainJob.advance = advance_and_tell
 {model}
@@ -60,13 +60,17 @@ with px.Model() as model:
 def interrupted(model, arguments, *, tell_at=1, delay=0.0):
     """Run a program, interrupt it once a chain has come that far, and give what it says at the end."""
     code = PROGRAM.format(model=model, arguments=arguments, whole="50, tune=200", tell_at=tell_at)
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline().strip() == "ready"
-    if not delay:
-        assert process.stdout.readline().strip() == "under way"
-    time.sleep(delay)
-    os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=240)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        try:
+            assert process.stdout.readline().strip() == "ready"
+            if not delay:
+                assert process.stdout.readline().strip() == "under way"
+            time.sleep(delay)
+            os.kill(process.pid, signal.SIGINT)
+            out, err = process.communicate(timeout=240)
+        finally:
+            process.kill()
     assert process.returncode == 0, err
     return json.loads(out.splitlines()[-1])
 
@@ -94,6 +98,7 @@ def test_an_interrupt_while_compiling_ends_the_call():
     found = interrupted(MODEL, "1000", delay=0.4)
     # Where programs are kept from an earlier session, the run may be further on.
     assert found.get("error") in ("KeyboardInterrupt", "SamplingError") or found.get("interrupted") in (0, 1)
+
 
 STORM = """
 import itertools, json, os, signal, sys, threading, time
