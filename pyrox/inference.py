@@ -94,7 +94,8 @@ def sample(
         The three above as a mapping, ``nuts={"adaptation": "low_rank"}``.
     init
         Where chains start: ``"auto"`` at random, ``"pathfinder"`` or ``"advi"`` at draws of an approximation that is
-        found first, by ``px.fit``. PyMC's names are understood: ``"adapt_full"`` asks for a dense adaptation.
+        found first, by ``px.fit``. PyMC's names are understood: ``"jitter+adapt_diag"`` asks for scales alone,
+        ``"adapt_full"`` for a dense adaptation, in place of ``"rank_one"``.
     initvals
         Starting values by variable, for all chains or in a list for each; what is not named starts at random.
     var_names

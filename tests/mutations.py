@@ -82,7 +82,8 @@ MODEL = [
 SAMPLERS = [
     Mutation("samplers/nuts.py", "sub.chosen.log_weight - t.chosen.log_weight)",
              "t.chosen.log_weight - sub.chosen.log_weight)", KERNELS),
-    Mutation("samplers/nuts.py", "(level > low)", "(level >= low)", KERNELS),
+    Mutation("samplers/nuts.py", "low + ((k + 1) >> 1), k & 1", "low + (k >> 1), k & 1", KERNELS),
+    Mutation("samplers/nuts.py", "(sign * inner(end.momentum, way) <= 0)", "(inner(end.momentum, way) <= 0)", KERNELS),
     Mutation("samplers/nuts.py", "(leaf + 1)) >> 1) + 1", "(leaf + 1)) >> 1)", KERNELS),
     Mutation("samplers/nuts.py", "jnp.exp(-error - log_weight)", "jnp.exp(-error)", KERNELS),
     Mutation("samplers/hmc.py", "= jnp.exp(-jnp.maximum(error, 0.0))", "= jnp.exp(-jnp.abs(error))", KERNELS),

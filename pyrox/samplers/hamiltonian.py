@@ -25,9 +25,10 @@ class AdaptState(NamedTuple):
     step_size
         Step size of the next iteration.
     inverse_mass_matrix
-        Inverse mass matrix of the next iteration: its diagonal, or all of it.
+        Inverse mass matrix of the next iteration: its diagonal, shape ``(dim,)``, of the adaptations ``"diag"`` and
+        ``"stan"``, all of it, ``(dim, dim)``, of the others.
     mass_matrix_sqrt
-        A square root of the mass matrix: its diagonal, or a matrix S with :math:`S S^T = M`.
+        A square root of the mass matrix, of the same shape: its diagonal, or a matrix S with :math:`S S^T = M`.
     chain
         The whole state of the chain, from which it goes on.
     """
@@ -101,8 +102,11 @@ class HMC:
     potential_fn
         Instead of a model: the potential energy, a function of any tree of arrays.
     kinetic_fn
-        Kinetic energy, a function of the inverse mass matrix and a momentum; None takes the Euclidean one. Momenta are
-        drawn as that one needs it: draws follow the posterior if it differs from the Euclidean one by a constant only.
+        Kinetic energy, a function of the inverse mass matrix and a momentum ``(dim,)``; None takes the Euclidean one.
+        Momenta are drawn as that one needs it: draws follow the posterior if it differs from the Euclidean one by a
+        constant only. The inverse mass matrix comes as its diagonal, ``(dim,)``, with the adaptations ``"diag"`` and
+        ``"stan"``, and as a matrix, ``(dim, dim)``, with the others: what is written for the one is wrong for the
+        other.
     step_size
         Step of the integrator, or where the search for the first one begins.
     adapt_step_size
@@ -118,9 +122,9 @@ class HMC:
     init_strategy
         Function of a message that gives the start of a site.
     adaptation
-        How the mass matrix is learnt: ``"diag"`` (the default), ``"rank_one"``, ``"low_rank"`` or ``"dense"`` from
-        draws and gradients, ``"stan"`` (diagonal) from draws in growing windows. ``dense_mass=True`` is short for
-        ``"dense"``.
+        How the mass matrix is learnt: ``"diag"`` (the default here; that of ``px.sample`` is ``"rank_one"``),
+        ``"rank_one"``, ``"low_rank"`` or ``"dense"`` from draws and gradients, ``"stan"`` (diagonal) from draws in
+        growing windows. ``dense_mass=True`` is short for ``"dense"``.
 
     Examples
     --------

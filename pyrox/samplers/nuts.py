@@ -45,38 +45,20 @@ class Account(NamedTuple):
     diverging: Array
 
 
-class Checkpoints(NamedTuple):
-    """Where subtrees began, by level: the first leaf, and the one before it.
+class Leaf(NamedTuple):
+    """Where a point of phase space is; or arrays of such, along leading axes."""
 
-    Attributes
-    ----------
-    momenta
-        Their momenta, shape ``(depth + 1, 2, dim)``.
-    paths
-        Their paths, shape ``(depth + 1, 2, dim)``.
-    products
-        Momentum times path, shape ``(depth + 1, 2)``.
-    """
-
-    momenta: Array
-    paths: Array
-    products: Array
+    position: Array
+    momentum: Array
 
 
 class Subtree(NamedTuple):
-    """The piece that is being added to one end of a trajectory, leaf by leaf.
-
-    The path of a leaf is the sum of velocities from the first leaf on, its own counted half: between any two leaves the
-    trajectory has gone the difference of their paths, times the step size.
-    """
+    """The piece that is being added to one end of a trajectory, leaf by leaf."""
 
     edge: Point  # where the integrator is
     chosen: Proposal
-    path: Array  # of the newest leaf
-    product: Array  # of its momentum and path
-    velocity_sum: Array
-    checkpoints: Checkpoints
-    leaf: Array  # leaves so far
+    checkpoints: Leaf  # by level: the first leaf of the newest subtree, and the one before it, (depth + 1, 2, dim)
+    num_leaves: Array
     turned: Array
     account: Account
 
@@ -87,15 +69,17 @@ class Trajectory(NamedTuple):
     left: Point
     right: Point
     chosen: Proposal
-    velocity_sum: Array
-    checkpoints: Checkpoints
+    checkpoints: Leaf
     depth: Array
     finished: Array
     account: Account
 
 
 class NUTSKernel(Pytree):
-    """The no-U-turn sampler with multinomial sampling and the generalised U-turn criterion.
+    """The no-U-turn sampler, with multinomial sampling.
+
+    A piece of trajectory has turned if the momentum at either of its ends points against the way between their
+    positions, which holds for any kinetic energy.
 
     Parameters
     ----------
@@ -136,14 +120,14 @@ class NUTSKernel(Pytree):
         step_size = jnp.where(fresh, 0.0, self.step_size)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype)
         start = self._start(self.metric.momentum(noise), state)
-        energy = self.metric.kinetic_energy(start.left.momentum, start.velocity_sum) - state.log_density
+        energy = self._energy(start.left)
 
         def grow(sub: Subtree, dt: Array) -> Subtree:
-            # Saved before the integrator moves on, so that nothing need be copied.
-            before = sub.edge.momentum, sub.path, sub.product
-            sub = sub._replace(checkpoints=_save(sub, 1, before))
-            edge = self._leapfrog(sub.edge, dt, value_and_grad)
-            return self._add_leaf(sub, edge, energy, seed)
+            saved, rounds = _save(sub, 1, sub.edge)
+            # The integrator waits until all is saved: so nothing need be copied.
+            edge = self._leapfrog(sub.edge, jnp.where(rounds < 0, 0.0, dt), value_and_grad)
+            sub = sub._replace(checkpoints=saved)
+            return self._add_leaf(sub, edge, dt, energy, seed)
 
         def double(t: Trajectory) -> Trajectory:
             # Numbers of the leaves count up from zero, those of the doublings down from minus one.
@@ -151,7 +135,7 @@ class NUTSKernel(Pytree):
             dt = jnp.where(rightwards, step_size, -step_size)
             leaves = jnp.left_shift(1, t.depth)
             sub = lax.while_loop(
-                lambda sub: (sub.leaf < leaves) & ~sub.turned & ~sub.account.diverging,
+                lambda sub: (sub.num_leaves < leaves) & ~sub.turned & ~sub.account.diverging,
                 lambda sub: grow(sub, dt),
                 _sprout(t, rightwards),
             )
@@ -186,8 +170,7 @@ class NUTSKernel(Pytree):
             left=point,
             right=point,
             chosen=Proposal(q, g, log_density, zero, zero),
-            velocity_sum=self.metric.velocity(p),
-            checkpoints=Checkpoints(blank, blank, blank[:, :, 0]),
+            checkpoints=Leaf(blank, blank),
             depth=jnp.int32(0),
             finished=no,
             account=Account(zero, zero, jnp.int32(0), no),
@@ -199,19 +182,19 @@ class NUTSKernel(Pytree):
         log_density, g = value_and_grad(q)
         return Point(q, p + 0.5 * dt * g, log_density, g)
 
-    def _add_leaf(self, sub: Subtree, edge: Point, energy: Array, seed: Array) -> Subtree:
+    def _energy(self, point: Point) -> Array:
+        return self.metric.kinetic_energy(point.momentum, self.metric.velocity(point.momentum)) - point.log_density
+
+    def _add_leaf(self, sub: Subtree, edge: Point, dt: Array, energy: Array, seed: Array) -> Subtree:
         """Take a new point into the subtree."""
         q, p, log_density, g = edge
-        velocity = self.metric.velocity(p)
-        error = self.metric.kinetic_energy(p, velocity) - log_density - energy
+        error = self._energy(edge) - energy
         # Neither NaN nor an infinite density, where a transform has underflowed, is a place to go to.
         error = jnp.where(error > -jnp.inf, error, jnp.inf)
         log_weight = _log_add(sub.chosen.log_weight, -error)
         take = uniform(seed, sub.account.num_steps, p.dtype) < jnp.exp(-error - log_weight)
         chosen = _select(take, Proposal(q, g, log_density, error, log_weight), sub.chosen)
-        path = sub.velocity_sum + 0.5 * velocity
-        product = inner(p, path)
-        checkpoints, turned = _find_turn(sub, p, path, product)
+        checkpoints, turned = _find_turn(sub, edge, dt)
         worst = sub.account.worst_energy_error
         account = Account(
             total_acceptance=sub.account.total_acceptance + jnp.exp(-jnp.maximum(error, 0.0)),
@@ -222,11 +205,8 @@ class NUTSKernel(Pytree):
         return Subtree(
             edge=edge,
             chosen=chosen._replace(log_weight=log_weight),
-            path=path,
-            product=product,
-            velocity_sum=sub.velocity_sum + velocity,
             checkpoints=checkpoints,
-            leaf=sub.leaf + 1,
+            num_leaves=sub.num_leaves + 1,
             turned=turned,
             account=account,
         )
@@ -243,7 +223,6 @@ class NUTSKernel(Pytree):
             left=left,
             right=right,
             chosen=chosen._replace(log_weight=_log_add(t.chosen.log_weight, sub.chosen.log_weight)),
-            velocity_sum=t.velocity_sum + sub.velocity_sum,
             checkpoints=sub.checkpoints,
             depth=depth,
             finished=bad | self._has_turned(t, sub, rightwards) | (depth >= max_tree_depth),
@@ -256,72 +235,75 @@ class NUTSKernel(Pytree):
         Without the halves a step size of which seven or so make a whole turn of a nearly isotropic posterior would go
         unnoticed again and again.
         """
-        near = jnp.where(rightwards, t.right.momentum, t.left.momentum)
-        far = jnp.where(rightwards, t.left.momentum, t.right.momentum)
-        first, edge = sub.checkpoints.momenta[0, 0], sub.edge.momentum
-        v_near, v_far, v_first, v_edge = (self.metric.velocity(p) for p in (near, far, first, edge))
-        whole = _is_turning(far, edge, t.velocity_sum + sub.velocity_sum - 0.5 * (v_far + v_edge))
-        old = _is_turning(far, first, t.velocity_sum + 0.5 * (v_first - v_far))
-        new = _is_turning(near, edge, sub.velocity_sum + 0.5 * (v_near - v_edge))
+        near, far = _select(rightwards, t.right, t.left), _select(rightwards, t.left, t.right)
+        saved = sub.checkpoints
+        first = Leaf(saved.position[0, 0], saved.momentum[0, 0])
+        sign = jnp.where(rightwards, 1.0, -1.0)
+        whole, old, new = (_is_turning(a, b, sign) for a, b in ((far, sub.edge), (far, first), (near, sub.edge)))
         return whole | (t.depth > 0) & (old | new)
 
 
-def _find_turn(sub: Subtree, p: Array, path: Array, product: Array) -> tuple[Checkpoints, Array]:
+def _find_turn(sub: Subtree, edge: Point, dt: Array) -> tuple[Leaf, Array]:
     """Test what the newest leaf completes, and save where it opens subtrees.
 
     An odd leaf closes the subtrees that began at the checkpoints ``low ... high``, as the binary digits of its number
     tell. Each is tested as a whole, and its right half, which began at the next checkpoint, together with the leaf
     before. An even leaf is the first one of a right half: the left half is tested together with it.
     """
-    leaf = sub.leaf
+    leaf = sub.num_leaves
     even = _is_even(leaf)
     top = lax.population_count(leaf >> 1)
     bottom = top - lax.population_count((leaf ^ (leaf + 1)) >> 1) + 1
-    saved = _save(sub, 0, (p, path, product))
+    saved, _ = _save(sub, 0, edge)
+    high, low = jnp.where(even, top - 1, top), jnp.where(even, jnp.maximum(top - 1, 0), bottom)
 
     def test(carry: tuple) -> tuple:
-        level, _ = carry
-        momenta, paths, products = (x[level] for x in saved)
-        # The way between two leaves, times the momentum at either end: first and newest leaf, leaf before and newest.
-        turns = (momenta @ path <= products) | (product <= paths @ p)
-        return level - 1, turns[0] | (turns[1] & (level > low))
+        # From the highest level down; the lowest one needs no leaf before the first.
+        k, _ = carry
+        level, slot = low + ((k + 1) >> 1), k & 1
+        return k - 1, _is_turning(Leaf(*(x[level, slot] for x in saved)), edge, dt)
 
-    high, low = jnp.where(even, top - 1, top), jnp.where(even, jnp.maximum(top - 1, 0), bottom)
-    _, turned = lax.while_loop(lambda c: (c[0] >= low) & ~c[1], test, (high, jnp.zeros((), bool)))
+    _, turned = lax.while_loop(lambda c: (c[0] >= 0) & ~c[1], test, (2 * (high - low), jnp.zeros((), bool)))
     return saved, turned
 
 
-def _save(sub: Subtree, slot: int, values: tuple) -> Checkpoints:
+def _save(sub: Subtree, slot: int, leaf: Leaf | Point) -> tuple[Leaf, Array]:
     """Save a leaf in the row of the subtrees that the newest leaf opens: none if it is odd."""
-    level = lax.population_count(sub.leaf >> 1)
+    at = lax.population_count(sub.num_leaves >> 1), jnp.int32(slot), jnp.int32(0)
 
-    def put(rows: Array, value: Array) -> Array:
-        at = (level, jnp.int32(slot), *[jnp.int32(0)] * (rows.ndim - 2))
-        return lax.dynamic_update_slice(rows, value[None, None], at)
+    def put(saved: Leaf) -> Leaf:
+        values = Leaf(leaf.position, leaf.momentum)
+        return Leaf(*(lax.dynamic_update_slice(x, v[None, None], at) for x, v in zip(saved, values, strict=True)))
 
-    return _do_if(_is_even(sub.leaf), lambda saved: Checkpoints(*map(put, saved, values)), sub.checkpoints)
+    return _do_if(_is_even(sub.num_leaves), put, sub.checkpoints)
 
 
 def _is_even(leaf: Array) -> Array:
     return (leaf & 1) == 0
 
 
-def _do_if(condition: Array, change: Callable, carry: Any) -> Any:
-    """Change something or leave it: by a loop of one round or none, which works in place where a branch would copy."""
-    return lax.fori_loop(0, condition.astype(jnp.int32), lambda _, x: change(x), carry)
+def _do_if(condition: Array, change: Callable, carry: Any) -> tuple[Any, Array]:
+    """Change something or leave it; tell how often it was changed.
+
+    A loop of one round or none works in place, where a branch would copy.
+    """
+    rounds, carry = lax.while_loop(
+        lambda c: c[0] < condition.astype(jnp.int32), lambda c: (c[0] + 1, change(c[1])), (jnp.int32(0), carry)
+    )
+    return carry, rounds
 
 
-def _is_turning(left: Array, right: Array, way: Array) -> Array:
-    """Tell whether either end moves against the way from one end to the other."""
-    return (inner(left, way) <= 0) | (inner(right, way) <= 0)
+def _is_turning(start: Leaf | Point, end: Leaf | Point, dt: Array) -> Array:
+    """Tell whether either of two leaves moves against the way from one to the other."""
+    way, sign = end.position - start.position, jnp.sign(dt)
+    return (sign * inner(start.momentum, way) <= 0) | (sign * inner(end.momentum, way) <= 0)
 
 
 def _sprout(t: Trajectory, rightwards: Array) -> Subtree:
     """Begin a subtree at one end of a trajectory."""
     edge = _select(rightwards, t.right, t.left)
     chosen = t.chosen._replace(log_weight=jnp.full_like(t.chosen.log_weight, -jnp.inf))
-    blank, zero, no = jnp.zeros_like(t.velocity_sum), jnp.zeros_like(t.chosen.log_weight), jnp.zeros((), bool)
-    return Subtree(edge, chosen, blank, zero, blank, t.checkpoints, jnp.int32(0), no, t.account)
+    return Subtree(edge, chosen, t.checkpoints, jnp.int32(0), jnp.zeros((), bool), t.account)
 
 
 def _log_add(a: Array, b: Array) -> Array:

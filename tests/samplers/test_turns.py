@@ -13,48 +13,50 @@ DEPTH, DIM, TRAJECTORIES = 4, 2, 400
 LEAVES = 2**DEPTH
 
 
-def found_leaf_by_leaf(momenta, inverse_mass):
-    """Add leaves with these momenta; tell after each whether a piece that it completes has turned."""
-    nuts = NUTSKernel(jnp.array(1.0), DiagonalMetric(inverse_mass))
+def found_leaf_by_leaf(positions, momenta, dt):
+    """Add leaves with these positions and momenta; tell after each whether a piece that it completes has turned."""
+    nuts = NUTSKernel(jnp.array(1.0), DiagonalMetric(jnp.ones(DIM)))
     zero, seed = jnp.zeros(DIM), jnp.zeros(2, jnp.uint32)
-    sprout = _sprout(nuts._start(zero, kernel.init(zero)), jnp.ones((), bool))
+    sprout = _sprout(nuts._start(zero, kernel.init(zero)), dt > 0)
 
-    def add(sub, p):
-        sub = sub._replace(checkpoints=_save(sub, 1, (sub.edge.momentum, sub.path, sub.product)))
-        sub = nuts._add_leaf(sub, Point(zero, p, jnp.zeros(()), zero), jnp.zeros(()), seed)
+    def add(sub, leaf):
+        saved, _ = _save(sub, 1, sub.edge)
+        point = Point(*leaf, jnp.zeros(()), zero)
+        sub = nuts._add_leaf(sub._replace(checkpoints=saved), point, dt, jnp.zeros(()), seed)
         return sub, sub.turned
 
-    return jax.lax.scan(add, sprout, momenta)[1]
+    return jax.lax.scan(add, sprout, (positions, momenta))[1]
 
 
-def is_turning(momenta, velocities, first, last):
-    """Tell whether either end of a piece moves against the way between them: the ends count half."""
-    way = np.sum(velocities[first : last + 1], axis=0) - 0.5 * (velocities[first] + velocities[last])
+def is_turning(positions, momenta, first, last):
+    """Tell whether either end of a piece moves against the way between them."""
+    way = positions[last] - positions[first]
     return momenta[first] @ way <= 0 or momenta[last] @ way <= 0
 
 
-def defined(momenta, velocities):
+def defined(positions, momenta):
     """Look at all pieces of 2, 4, 8, ... leaves, where a leaf completes them or the test of one of their halves."""
     turned = np.zeros(LEAVES, bool)
     for size in 2 ** np.arange(1, DEPTH + 1):
         for first in range(0, LEAVES, size):
             middle, last = first + size // 2, first + size - 1
-            turned[last] |= is_turning(momenta, velocities, first, last)
+            turned[last] |= is_turning(positions, momenta, first, last)
             if size > 2:
                 # Each half together with the nearest leaf of the other.
-                turned[middle] |= is_turning(momenta, velocities, first, middle)
-                turned[last] |= is_turning(momenta, velocities, middle - 1, last)
+                turned[middle] |= is_turning(positions, momenta, first, middle)
+                turned[last] |= is_turning(positions, momenta, middle - 1, last)
     return turned
 
 
+@pytest.mark.parametrize("dt", [1.0, -1.0])
 @pytest.mark.parametrize("turning", [0.15, 0.3, 0.8])
-def test_turns_are_found_where_they_are_defined(turning):
+def test_turns_are_found_where_they_are_defined(turning, dt):
     rng = np.random.default_rng(0)
-    # Momenta that go on roughly as they did, and turn sooner or later.
+    # Momenta that go on roughly as they did, and turn sooner or later; positions far from zero that follow them.
     changes = rng.normal(scale=turning, size=(TRAJECTORIES, LEAVES, DIM))
     momenta = rng.normal(size=(TRAJECTORIES, 1, DIM)) + np.cumsum(changes, axis=1)
-    inverse_mass = np.array([1.0, 2.5])
-    found = jax.jit(jax.vmap(found_leaf_by_leaf, in_axes=(0, None)))(momenta, inverse_mass)
-    expected = np.array([defined(p, inverse_mass * p) for p in momenta])
+    ways = np.cumsum(momenta * np.array([1.0, 2.5]) + rng.normal(scale=0.1, size=momenta.shape), axis=1)
+    expected = np.array([defined(q, p) for q, p in zip(ways, momenta, strict=True)])
+    found = jax.jit(jax.vmap(found_leaf_by_leaf, in_axes=(0, 0, None)))(1e6 + dt * ways, momenta, dt)
     np.testing.assert_array_equal(found, expected)
     assert 0.01 < expected.mean() < 0.9
