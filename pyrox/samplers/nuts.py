@@ -46,9 +46,13 @@ class Account(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """Where a point of phase space is; or arrays of such, along leading axes."""
+    """A point of phase space as the tests of turns see it; or arrays of such, along leading axes.
 
-    position: Array
+    Between two points the integrator goes the sum of the velocities, those of the ends counted half, times the step
+    size. That is the difference of their places: of the positions, each averaged with those a step before and after.
+    """
+
+    place: Array
     momentum: Array
 
 
@@ -56,6 +60,7 @@ class Subtree(NamedTuple):
     """The piece that is being added to one end of a trajectory, leaf by leaf."""
 
     edge: Point  # where the integrator is
+    newest: Leaf  # the same point
     chosen: Proposal
     checkpoints: Leaf  # by level: the first leaf of the newest subtree, and the one before it, (depth + 1, 2, dim)
     num_leaves: Array
@@ -78,8 +83,7 @@ class Trajectory(NamedTuple):
 class NUTSKernel(Pytree):
     """The no-U-turn sampler, with multinomial sampling.
 
-    A piece of trajectory has turned if the momentum at either of its ends points against the way between their
-    positions, which holds for any kinetic energy.
+    A piece of trajectory has turned if the momentum at either of its ends points against the way between them.
 
     Parameters
     ----------
@@ -123,7 +127,7 @@ class NUTSKernel(Pytree):
         energy = self._energy(start.left)
 
         def grow(sub: Subtree, dt: Array) -> Subtree:
-            saved, rounds = _save(sub, 1, sub.edge)
+            saved, rounds = _save(sub, 1, sub.newest)
             # The integrator waits until all is saved: so nothing need be copied.
             edge = self._leapfrog(sub.edge, jnp.where(rounds < 0, 0.0, dt), value_and_grad)
             sub = sub._replace(checkpoints=saved)
@@ -140,7 +144,7 @@ class NUTSKernel(Pytree):
                 _sprout(t, rightwards),
             )
             u = uniform(seed, -2 * t.depth - 2, step_size.dtype)
-            return self._join(t, sub, rightwards, u, max_tree_depth)
+            return self._join(t, sub, rightwards, dt, u, max_tree_depth)
 
         t = lax.while_loop(lambda t: ~t.finished, double, start)
         # The end that grew knows its log-density, the other one not.
@@ -182,6 +186,10 @@ class NUTSKernel(Pytree):
         log_density, g = value_and_grad(q)
         return Point(q, p + 0.5 * dt * g, log_density, g)
 
+    def _leaf(self, point: Point, dt: Array) -> Leaf:
+        # Positions alone would give fast oscillations, of which a step is a large part, more weight than they have.
+        return Leaf(point.position + 0.25 * dt * dt * self.metric.acceleration(point.gradient), point.momentum)
+
     def _energy(self, point: Point) -> Array:
         return self.metric.kinetic_energy(point.momentum, self.metric.velocity(point.momentum)) - point.log_density
 
@@ -194,7 +202,8 @@ class NUTSKernel(Pytree):
         log_weight = _log_add(sub.chosen.log_weight, -error)
         take = uniform(seed, sub.account.num_steps, p.dtype) < jnp.exp(-error - log_weight)
         chosen = _select(take, Proposal(q, g, log_density, error, log_weight), sub.chosen)
-        checkpoints, turned = _find_turn(sub, edge, dt)
+        newest = self._leaf(edge, dt)
+        checkpoints, turned = _find_turn(sub, newest, dt)
         worst = sub.account.worst_energy_error
         account = Account(
             total_acceptance=sub.account.total_acceptance + jnp.exp(-jnp.maximum(error, 0.0)),
@@ -204,6 +213,7 @@ class NUTSKernel(Pytree):
         )
         return Subtree(
             edge=edge,
+            newest=newest,
             chosen=chosen._replace(log_weight=log_weight),
             checkpoints=checkpoints,
             num_leaves=sub.num_leaves + 1,
@@ -211,7 +221,9 @@ class NUTSKernel(Pytree):
             account=account,
         )
 
-    def _join(self, t: Trajectory, sub: Subtree, rightwards: Array, u: Array, max_tree_depth: Array) -> Trajectory:
+    def _join(
+        self, t: Trajectory, sub: Subtree, rightwards: Array, dt: Array, u: Array, max_tree_depth: Array
+    ) -> Trajectory:
         """Add the subtree to the trajectory; one that turned or diverged ends it, and gives no proposal."""
         bad = sub.turned | sub.account.diverging
         # Biased towards the new half: it moves further.
@@ -225,25 +237,24 @@ class NUTSKernel(Pytree):
             chosen=chosen._replace(log_weight=_log_add(t.chosen.log_weight, sub.chosen.log_weight)),
             checkpoints=sub.checkpoints,
             depth=depth,
-            finished=bad | self._has_turned(t, sub, rightwards) | (depth >= max_tree_depth),
+            finished=bad | self._has_turned(t, sub, rightwards, dt) | (depth >= max_tree_depth),
             account=sub.account,
         )
 
-    def _has_turned(self, t: Trajectory, sub: Subtree, rightwards: Array) -> Array:
+    def _has_turned(self, t: Trajectory, sub: Subtree, rightwards: Array, dt: Array) -> Array:
         """Test a trajectory of two halves, and each half together with the nearest leaf of the other.
 
         Without the halves a step size of which seven or so make a whole turn of a nearly isotropic posterior would go
         unnoticed again and again.
         """
-        near, far = _select(rightwards, t.right, t.left), _select(rightwards, t.left, t.right)
-        saved = sub.checkpoints
-        first = Leaf(saved.position[0, 0], saved.momentum[0, 0])
-        sign = jnp.where(rightwards, 1.0, -1.0)
-        whole, old, new = (_is_turning(a, b, sign) for a, b in ((far, sub.edge), (far, first), (near, sub.edge)))
+        near = self._leaf(_select(rightwards, t.right, t.left), dt)
+        far = self._leaf(_select(rightwards, t.left, t.right), dt)
+        first, last = Leaf(*(x[0, 0] for x in sub.checkpoints)), sub.newest
+        whole, old, new = (_is_turning(a, b, dt) for a, b in ((far, last), (far, first), (near, last)))
         return whole | (t.depth > 0) & (old | new)
 
 
-def _find_turn(sub: Subtree, edge: Point, dt: Array) -> tuple[Leaf, Array]:
+def _find_turn(sub: Subtree, newest: Leaf, dt: Array) -> tuple[Leaf, Array]:
     """Test what the newest leaf completes, and save where it opens subtrees.
 
     An odd leaf closes the subtrees that began at the checkpoints ``low ... high``, as the binary digits of its number
@@ -254,26 +265,25 @@ def _find_turn(sub: Subtree, edge: Point, dt: Array) -> tuple[Leaf, Array]:
     even = _is_even(leaf)
     top = lax.population_count(leaf >> 1)
     bottom = top - lax.population_count((leaf ^ (leaf + 1)) >> 1) + 1
-    saved, _ = _save(sub, 0, edge)
+    saved, _ = _save(sub, 0, newest)
     high, low = jnp.where(even, top - 1, top), jnp.where(even, jnp.maximum(top - 1, 0), bottom)
 
     def test(carry: tuple) -> tuple:
         # From the highest level down; the lowest one needs no leaf before the first.
         k, _ = carry
         level, slot = low + ((k + 1) >> 1), k & 1
-        return k - 1, _is_turning(Leaf(*(x[level, slot] for x in saved)), edge, dt)
+        return k - 1, _is_turning(Leaf(*(x[level, slot] for x in saved)), newest, dt)
 
     _, turned = lax.while_loop(lambda c: (c[0] >= 0) & ~c[1], test, (2 * (high - low), jnp.zeros((), bool)))
     return saved, turned
 
 
-def _save(sub: Subtree, slot: int, leaf: Leaf | Point) -> tuple[Leaf, Array]:
+def _save(sub: Subtree, slot: int, leaf: Leaf) -> tuple[Leaf, Array]:
     """Save a leaf in the row of the subtrees that the newest leaf opens: none if it is odd."""
     at = lax.population_count(sub.num_leaves >> 1), jnp.int32(slot), jnp.int32(0)
 
     def put(saved: Leaf) -> Leaf:
-        values = Leaf(leaf.position, leaf.momentum)
-        return Leaf(*(lax.dynamic_update_slice(x, v[None, None], at) for x, v in zip(saved, values, strict=True)))
+        return Leaf(*(lax.dynamic_update_slice(x, v[None, None], at) for x, v in zip(saved, leaf, strict=True)))
 
     return _do_if(_is_even(sub.num_leaves), put, sub.checkpoints)
 
@@ -293,9 +303,9 @@ def _do_if(condition: Array, change: Callable, carry: Any) -> tuple[Any, Array]:
     return carry, rounds
 
 
-def _is_turning(start: Leaf | Point, end: Leaf | Point, dt: Array) -> Array:
+def _is_turning(start: Leaf, end: Leaf, dt: Array) -> Array:
     """Tell whether either of two leaves moves against the way from one to the other."""
-    way, sign = end.position - start.position, jnp.sign(dt)
+    way, sign = end.place - start.place, jnp.sign(dt)
     return (sign * inner(start.momentum, way) <= 0) | (sign * inner(end.momentum, way) <= 0)
 
 
@@ -303,7 +313,8 @@ def _sprout(t: Trajectory, rightwards: Array) -> Subtree:
     """Begin a subtree at one end of a trajectory."""
     edge = _select(rightwards, t.right, t.left)
     chosen = t.chosen._replace(log_weight=jnp.full_like(t.chosen.log_weight, -jnp.inf))
-    return Subtree(edge, chosen, t.checkpoints, jnp.int32(0), jnp.zeros((), bool), t.account)
+    before = Leaf(edge.position, edge.momentum)  # saved, but no test asks for what came before the first leaf
+    return Subtree(edge, before, chosen, t.checkpoints, jnp.int32(0), jnp.zeros((), bool), t.account)
 
 
 def _log_add(a: Array, b: Array) -> Array:

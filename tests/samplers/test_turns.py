@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyrox.samplers import kernel
-from pyrox.samplers.metrics import DiagonalMetric
+from pyrox.samplers.metrics import DenseMetric, DiagonalMetric, RankOneMetric
 from pyrox.samplers.nuts import NUTSKernel, Point, _save, _sprout
 
 DEPTH, DIM, TRAJECTORIES = 4, 2, 400
@@ -20,7 +20,7 @@ def found_leaf_by_leaf(positions, momenta, dt):
     sprout = _sprout(nuts._start(zero, kernel.init(zero)), dt > 0)
 
     def add(sub, leaf):
-        saved, _ = _save(sub, 1, sub.edge)
+        saved, _ = _save(sub, 1, sub.newest)
         point = Point(*leaf, jnp.zeros(()), zero)
         sub = nuts._add_leaf(sub._replace(checkpoints=saved), point, dt, jnp.zeros(()), seed)
         return sub, sub.turned
@@ -60,3 +60,25 @@ def test_turns_are_found_where_they_are_defined(turning, dt):
     found = jax.jit(jax.vmap(found_leaf_by_leaf, in_axes=(0, 0, None)))(1e6 + dt * ways, momenta, dt)
     np.testing.assert_array_equal(found, expected)
     assert 0.01 < expected.mean() < 0.9
+
+
+@pytest.mark.parametrize("dt", [0.9, -0.9])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        DiagonalMetric(jnp.array([1.0, 2.5])),
+        RankOneMetric(jnp.array([1.0, 2.5]), jnp.array([0.6, 0.8 * 2.5**0.5]), jnp.array(0.3)),
+        DenseMetric(jnp.array([[1.0, 0.5], [0.5, 2.5]]), jnp.eye(2)),
+    ],
+)
+def test_the_way_between_leaves_is_the_sum_of_velocities(metric, dt):
+    value_and_grad = jax.value_and_grad(lambda q: -jnp.sum(jnp.cosh(q - 3.0)))
+    nuts = NUTSKernel(jnp.array(0.9), metric)
+    q = jnp.array([2.5, 3.2])
+    points = [Point(q, jnp.array([0.3, -0.4]), *value_and_grad(q))]
+    for _ in range(7):
+        points.append(nuts._leapfrog(points[-1], dt, value_and_grad))
+    velocities = jnp.stack([metric.velocity(p.momentum) for p in points])
+    way = dt * (velocities.sum(axis=0) - 0.5 * (velocities[0] + velocities[-1]))
+    first, last = (nuts._leaf(p, dt) for p in (points[0], points[-1]))
+    np.testing.assert_allclose(last.place - first.place, way, rtol=1e-12, atol=1e-12)
