@@ -611,7 +611,9 @@ def test_a_sampled_funnel_and_modes():
     with px.Model() as modes:
         px.NormalMixture("x", np.array([0.5, 0.5]), np.array([-10.0, 10.0]), np.array([1.0, 1.0]))
     quiet = {"progressbar": False, "compute_convergence_checks": False, "random_seed": 3}
-    finding = d.diagnose(px.sample(model=schools, **quiet)).findings[0]
+    findings = d.diagnose(px.sample(model=schools, **quiet)).findings
+    # In some runs a chain stands still for a while besides, which no variable explains.
+    finding = next(f for f in findings if f.kind == "divergences")
     assert finding.variables[:2] == ("tau", "theta")
     apart = d.diagnose(px.sample(model=modes, chains=8, **quiet)).findings[0]
     assert apart.kind == "disagreement"

@@ -174,23 +174,29 @@ def shared_direction(variance, dim=40):
 @pytest.mark.parametrize("variance", [100.0, 1e-2])
 def test_the_worst_direction_is_found(variance):
     log_density, data = shared_direction(variance)
-    (scale, u), per_gradient, metrics = data, {}, {}
-    for name in ("diag", "rank_one"):
-        program = ChainProgram(log_density, 40, data, recipe=Recipe(adaptation=name))
-        chain = program.start(np.array([0, 1], np.uint32), np.ones(40), 500, 0.8)
-        chain, _, _ = program.advance(chain, data, 500)
-        chain, draws, info = program.advance(chain, data, 1000)
-        ess = px.diagnostics.rank_rhat_and_ess((draws @ (u / scale))[None, :, None])[1].min()
-        per_gradient[name], metrics[name] = ess / info[:, COLUMN["n_steps"]].sum(), chain.kernel.metric
-    found = metrics["rank_one"]
+    scale, u = data
+    recipes = {name: Recipe(adaptation=name) for name in ("diag", "rank_one")}
+    programs = {name: ChainProgram(log_density, 40, data, recipe=recipe) for name, recipe in recipes.items()}
     # In units of the scales learnt, which hold a part of the variance along the direction.
     true = np.linalg.inv(np.linalg.inv(np.diag(scale**2) + (variance - 1) * np.outer(scale * u, scale * u)))
-    whitened = np.asarray(found.mass_sqrt).T @ true @ np.asarray(found.mass_sqrt)
-    diagonal = np.sqrt(np.asarray(metrics["diag"].inverse_mass))
-    assert np.linalg.cond(whitened) < 0.1 * np.linalg.cond(true / np.outer(diagonal, diagonal))
-    assert abs(np.asarray(found.direction) @ (u / np.linalg.norm(u))) > 0.9
-    assert abs(np.log(found.stretch)) > np.log(5)
-    assert per_gradient["rank_one"] > 2 * per_gradient["diag"], "that saves gradients"
+    left, gained = [], []
+    for seed in range(5):
+        per_gradient, metrics = {}, {}
+        for name, program in programs.items():
+            chain = program.start(np.array([0, seed], np.uint32), np.ones(40), 500, 0.8)
+            chain, _, _ = program.advance(chain, data, 500)
+            chain, draws, info = program.advance(chain, data, 1000)
+            ess = px.diagnostics.rank_rhat_and_ess((draws @ (u / scale))[None, :, None])[1].min()
+            per_gradient[name], metrics[name] = ess / info[:, COLUMN["n_steps"]].sum(), chain.kernel.metric
+        found, diagonal = metrics["rank_one"], np.sqrt(np.asarray(metrics["diag"].inverse_mass))
+        assert abs(np.asarray(found.direction) @ (u / np.linalg.norm(u))) > 0.9
+        assert abs(np.log(found.stretch)) > np.log(5)
+        whitened = np.asarray(found.mass_sqrt).T @ true @ np.asarray(found.mass_sqrt)
+        left.append(np.linalg.cond(whitened) / np.linalg.cond(true / np.outer(diagonal, diagonal)))
+        gained.append(per_gradient["rank_one"] / per_gradient["diag"])
+    # One chain in sixteen keeps more than a tenth (0.21 at most); three of five do in less than one run in 300.
+    assert np.median(left) < 0.1
+    assert min(gained) > 2, "that saves gradients"
 
 
 def correlated_pair(dim, correlation):
