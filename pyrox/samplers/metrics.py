@@ -60,10 +60,6 @@ class DiagonalMetric(Pytree):
         """Give the change of the position per unit of time."""
         return self.inverse_mass * momentum
 
-    def acceleration(self, gradient: Array) -> Array:
-        """Give the change of the velocity per unit of time, where the log-density has this gradient."""
-        return self.velocity(gradient)
-
     def kinetic_energy(self, momentum: Array, velocity: Array) -> Array:
         """Give the energy of a momentum whose velocity is known: half its squared length."""
         return 0.5 * inner(momentum, velocity)
@@ -114,10 +110,6 @@ class DenseMetric(Pytree):
     def velocity(self, momentum: Array) -> Array:
         """Give the change of the position per unit of time."""
         return self.inverse_mass @ momentum
-
-    def acceleration(self, gradient: Array) -> Array:
-        """Give the change of the velocity per unit of time, where the log-density has this gradient."""
-        return self.velocity(gradient)
 
     def kinetic_energy(self, momentum: Array, velocity: Array) -> Array:
         """Give the energy of a momentum whose velocity is known: half its squared length."""
@@ -188,10 +180,6 @@ class RankOneMetric(Pytree):
         """Give the change of the position per unit of time."""
         return self.squared_scales * momentum + (self.stretch - 1) * inner(self.reach, momentum) * self.reach
 
-    def acceleration(self, gradient: Array) -> Array:
-        """Give the change of the velocity per unit of time, where the log-density has this gradient."""
-        return self.velocity(gradient)
-
     def kinetic_energy(self, momentum: Array, velocity: Array) -> Array:
         """Give the energy of a momentum whose velocity is known: half its squared length."""
         return 0.5 * inner(momentum, velocity)
@@ -249,10 +237,6 @@ class LowRankMetric(Pytree):
     def velocity(self, momentum: Array) -> Array:
         """Give the change of the position per unit of time."""
         return self.scale * self._stretch(self.scale * momentum, self.stretch)
-
-    def acceleration(self, gradient: Array) -> Array:
-        """Give the change of the velocity per unit of time, where the log-density has this gradient."""
-        return self.velocity(gradient)
 
     def kinetic_energy(self, momentum: Array, velocity: Array) -> Array:
         """Give the energy of a momentum whose velocity is known: half its squared length."""
@@ -324,10 +308,6 @@ class CustomMetric(Pytree):
     def velocity(self, momentum: Array) -> Array:
         """Give the change of the position per unit of time."""
         return jax.grad(self.kinetic_fn, argnums=1)(self.base.inverse_mass, momentum)
-
-    def acceleration(self, gradient: Array) -> Array:
-        """Give the change of the velocity per unit of time as the metric inside would."""
-        return self.base.velocity(gradient)
 
     def kinetic_energy(self, momentum: Array, velocity: Array) -> Array:
         """Give the energy of a momentum whose velocity is known."""

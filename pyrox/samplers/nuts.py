@@ -188,7 +188,7 @@ class NUTSKernel(Pytree):
 
     def _leaf(self, point: Point, dt: Array) -> Leaf:
         # Positions alone would give fast oscillations, of which a step is a large part, more weight than they have.
-        return Leaf(point.position + 0.25 * dt * dt * self.metric.acceleration(point.gradient), point.momentum)
+        return Leaf(point.position + 0.25 * dt * dt * self.metric.velocity(point.gradient), point.momentum)
 
     def _energy(self, point: Point) -> Array:
         return self.metric.kinetic_energy(point.momentum, self.metric.velocity(point.momentum)) - point.log_density
