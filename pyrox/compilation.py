@@ -104,7 +104,7 @@ def explain_compilation(
 
 def _reason(found: list[str]) -> str:
     if jax.default_backend() != "cpu":
-        return f"native kernels are for CPUs, and JAX runs on {jax.default_backend()}"
+        return f"native kernels are for CPUs, and JAX runs on {jax.default_backend()}; see px.set_platform"
     if not wants_native(None):
         return "PYROX_FUSED turns native kernels off"
     if found:

@@ -92,6 +92,10 @@ def is_validation_enabled() -> bool:
 def set_platform(platform: str | None = None) -> None:
     """Choose where computations run: call it before the first one.
 
+    Without it they run where JAX does by itself: on an accelerator, if there is one. There all chains advance side by
+    side, each leapfrog as long as some hundred small steps of the device take. That pays for many chains and for
+    gradients of a million operations and more; smaller models run faster as native kernels on ``"cpu"``.
+
     Parameters
     ----------
     platform

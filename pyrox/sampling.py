@@ -234,7 +234,7 @@ class SamplingRun:
             fused=settings.fused,
         )
         if settings.fused and not program.native:
-            reason = ", ".join(program.obstacles) or "the platform"
+            reason = ", ".join(program.obstacles) or f"JAX's platform, {jax.default_backend()}"
             raise SamplingError(f"fused=True: the model cannot run as one native kernel, because of {reason}")
         self._native = program.native
         return program

@@ -20,6 +20,11 @@ def pytest_addoption(parser):
     parser.addoption("--leaks", action="store_true", help="let JAX look for values that outlive their trace")
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("native") and jax.default_backend() != "cpu":
+        pytest.skip("native kernels are for CPUs")
+
+
 @pytest.fixture(autouse=True)
 def _leaks(request):
     if not request.config.getoption("--leaks") or request.node.get_closest_marker("leaks"):

@@ -2,8 +2,11 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import pyrox as px
+
+pytestmark = pytest.mark.native
 
 
 def test_a_model_of_loops_is_native():

@@ -137,6 +137,7 @@ def test_second_derivatives_of_a_chain():
     np.testing.assert_allclose(jax.hessian(density)(q, density.data), want, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("make", [lambda: mixture(mixture_rows()), lambda: chain(chain_rows())])
 def test_the_native_path_stays(make):
     assert px.explain_compilation(make()).native

@@ -248,6 +248,7 @@ def test_a_key_inside_a_model_is_no_trouble():
     assert np.isfinite(draws(px.sample(model=model, **SHORT), "x")).all()
 
 
+@pytest.mark.native
 def test_fused_can_be_insisted_on(schools):
     assert px.sample(model=schools, fused=True, **SHORT)["posterior"].attrs["native_kernel"] == 1
     with px.Model() as model:
@@ -257,6 +258,7 @@ def test_fused_can_be_insisted_on(schools):
         px.sample(model=model, fused=True, **SHORT)
 
 
+@pytest.mark.native
 def test_large_sums_run_natively_too():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2000, 3)), rng.normal(size=2000)

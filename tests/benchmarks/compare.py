@@ -1,13 +1,14 @@
 """Run pyrox and its peers side by side: cold in a fresh process each, warm in alternating runs of one process.
 
 run as: python compare.py [--problems NAME ...] [--engines NAME ...] [--repeats 5] [--cold 3] [--peer-repeats 3]
-                          [--out results]
+                          [--chains 4] [--out results]
     with numpyro, blackjax, pymc and nutpie installed; writes results.json after every problem, and results.md.
 
-Each engine draws 4 x (1000 + 1000). ``cold`` is the time from the start of a process to draws in hand, imports and
-compilation included and every compile cache off; ``warm`` a later run in the same process. Effective sample sizes
-are the smallest bulk ESS over all variables that a problem names; leapfrogs are those of the kept draws. ``apart``
-is the worst difference of a posterior mean from that of the first engine, in standard errors of both.
+Each engine draws 4 x (1000 + 1000), on the device that JAX takes by itself. ``cold`` is the time from the start of a
+process to draws in hand, imports and compilation included and every compile cache off; ``warm`` a later run in the
+same process. Effective sample sizes are the smallest bulk ESS over all variables that a problem names; leapfrogs are
+those of the kept draws. ``apart`` is the worst difference of a posterior mean from that of the first engine, in
+standard errors of both.
 """
 
 import argparse
@@ -66,7 +67,7 @@ def cold(engine, problem, seed, options):
             "PYTENSOR_FLAGS": f"base_compiledir={empty}", "BENCHMARK_BEGAN": repr(time.time()),
         }  # fmt: skip
         command = [sys.executable, __file__, "--inside", engine, "--problems", problem, "--seed", str(seed)]
-        command += ["--draws", str(options.draws), "--tune", str(options.tune)]
+        command += ["--draws", str(options.draws), "--tune", str(options.tune), "--chains", str(options.chains)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
     if not lines:
@@ -76,7 +77,7 @@ def cold(engine, problem, seed, options):
 
 def inside(engine, problem, seed, options):
     """Be that process: everything between its start and draws in hand counts."""
-    ENGINES[engine](PROBLEMS[problem], options.draws, options.tune)(seed)
+    ENGINES[engine](PROBLEMS[problem], options.draws, options.tune, options.chains)(seed)
     seconds, used = time.time() - float(os.environ["BENCHMARK_BEGAN"]), resource.getrusage(resource.RUSAGE_SELF)
     kilobyte = 1024 if sys.platform != "darwin" else 1
     row = {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "memory": used.ru_maxrss * kilobyte / 1e6}
@@ -90,7 +91,8 @@ def measure(name, options):
     for seed in range(options.cold):
         for engine in engines:
             rows[engine]["cold"].append(cold(engine, name, seed, options))
-    runs = {engine: ENGINES[engine](PROBLEMS[name], options.draws, options.tune) for engine in engines}
+    asked = PROBLEMS[name], options.draws, options.tune, options.chains
+    runs = {engine: ENGINES[engine](*asked) for engine in engines}
     for engine, run in runs.items():  # compiles, and does not count
         rows[engine]["first"] = timed(run, 0)[1]["seconds"]
     for seed in range(1, max(options.repeats, options.peer_repeats) + 1):
@@ -168,6 +170,7 @@ def parse():
     parser.add_argument("--cold", type=int, default=3, help="cold runs of every engine")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--tune", type=int, default=TUNE)
+    parser.add_argument("--chains", type=int, default=CHAINS)
     parser.add_argument("--out", default="results", help="where to write: OUT.json, OUT.md")
     parser.add_argument("--inside", choices=list(ENGINES), help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
@@ -178,7 +181,7 @@ def main():
     options = parse()
     warnings.simplefilter("ignore")
     if "numpyro-parallel" in (*options.engines, options.inside):
-        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={CHAINS}"
+        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={options.chains}"
     if options.inside:
         with contextlib.redirect_stderr(sys.stderr):
             inside(options.inside, options.problems[0], options.seed, options)

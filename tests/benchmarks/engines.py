@@ -22,14 +22,14 @@ def _of_idata(idata, names):
     return Outcome({n: posterior[n].values for n in names}, int(idata["sample_stats"]["n_steps"].sum()))
 
 
-def pyrox_engine(problem, draws, tune):
+def pyrox_engine(problem, draws, tune, chains):
     import pyrox as px
 
     model = problem.graph(px)
 
     def run(seed):
         idata = px.sample(
-            draws, tune=tune, chains=CHAINS, random_seed=seed, progressbar=False, compute_convergence_checks=False,
+            draws, tune=tune, chains=chains, random_seed=seed, progressbar=False, compute_convergence_checks=False,
             model=model,
         )  # fmt: skip
         return _of_idata(idata, problem.names)
@@ -37,18 +37,18 @@ def pyrox_engine(problem, draws, tune):
     return run
 
 
-def pyrox_auto_engine(problem, draws, tune):
-    return pyrox_engine(problem, draws, None)
+def pyrox_auto_engine(problem, draws, tune, chains):
+    return pyrox_engine(problem, draws, None, chains)
 
 
-def numpyro_engine(problem, draws, tune, chain_method="sequential"):
+def numpyro_engine(problem, draws, tune, chains, chain_method="sequential"):
     import jax
     import numpyro
 
     numpyro.enable_x64()
     function, arguments = problem.function()
     mcmc = numpyro.infer.MCMC(
-        numpyro.infer.NUTS(function), num_warmup=tune, num_samples=draws, num_chains=CHAINS, chain_method=chain_method,
+        numpyro.infer.NUTS(function), num_warmup=tune, num_samples=draws, num_chains=chains, chain_method=chain_method,
         progress_bar=False,
     )  # fmt: skip
 
@@ -61,7 +61,7 @@ def numpyro_engine(problem, draws, tune, chain_method="sequential"):
     return run
 
 
-def nutpie_engine(problem, draws, tune):
+def nutpie_engine(problem, draws, tune, chains):
     import nutpie
     import pymc as pm
 
@@ -70,13 +70,13 @@ def nutpie_engine(problem, draws, tune):
     def run(seed):
         if not compiled:
             compiled.append(nutpie.compile_pymc_model(problem.graph(pm)))
-        idata = nutpie.sample(compiled[0], draws=draws, tune=tune, chains=CHAINS, seed=seed, progress_bar=False)
+        idata = nutpie.sample(compiled[0], draws=draws, tune=tune, chains=chains, seed=seed, progress_bar=False)
         return _of_idata(idata, problem.names)
 
     return run
 
 
-def blackjax_engine(problem, draws, tune, *, vectorized=True):
+def blackjax_engine(problem, draws, tune, num_chains, *, vectorized=True):
     """Window adaptation, then NUTS, both jitted once: over all chains by ``vmap``, or one chain after another."""
     import blackjax
     import jax
@@ -106,16 +106,16 @@ def blackjax_engine(problem, draws, tune, *, vectorized=True):
     alone = jax.jit(one_chain)
 
     def starts(key):
-        keys = jax.random.split(key, CHAINS)
+        keys = jax.random.split(key, num_chains)
         return initialize_model(keys, function, model_args=arguments, dynamic_args=True).param_info.z
 
     def run(seed):
         key_start, key = jax.random.split(jax.random.key(seed))
-        keys, positions = jax.random.split(key, CHAINS), starts(key_start)
+        keys, positions = jax.random.split(key, num_chains), starts(key_start)
         if vectorized:
             unconstrained, steps = chains(keys, positions)
         else:
-            each = [alone(keys[i], jax.tree.map(lambda x, i=i: x[i], positions)) for i in range(CHAINS)]
+            each = [alone(keys[i], jax.tree.map(lambda x, i=i: x[i], positions)) for i in range(num_chains)]
             unconstrained, steps = jax.tree.map(lambda *x: np.stack(x), *each)
         found = jax.block_until_ready(values(unconstrained))
         return Outcome({n: np.asarray(found[n]) for n in problem.names}, int(np.sum(steps)))
@@ -128,6 +128,7 @@ ENGINES = {
     "pyrox-auto": pyrox_auto_engine,
     "numpyro": numpyro_engine,
     "numpyro-parallel": lambda *asked: numpyro_engine(*asked, chain_method="parallel"),
+    "numpyro-vectorized": lambda *asked: numpyro_engine(*asked, chain_method="vectorized"),
     "nutpie": nutpie_engine,
     "blackjax": blackjax_engine,
     "blackjax-sequential": lambda *asked: blackjax_engine(*asked, vectorized=False),

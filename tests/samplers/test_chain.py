@@ -45,6 +45,7 @@ def run(program, chunks, data=None, num_warmup=300, start=1.0, seed=3):
     return chain, np.concatenate(draws), np.concatenate(stats)
 
 
+@pytest.mark.native
 def test_it_is_one_native_kernel_where_asked_for(programs):
     assert programs[True].native
     assert not programs[True].obstacles

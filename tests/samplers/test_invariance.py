@@ -144,6 +144,7 @@ def test_every_kernel_with_every_metric_leaves_it_alone(name, metric):
     assert_same_law(ends, fresh, mixed_log_density, len(KERNELS) * len(METRICS))
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("algorithm", KERNELS)
 def test_the_compiled_chain_leaves_it_alone(algorithm):
     """The native kernel of a whole chain: emitted by another compiler than the kernels above."""
