@@ -40,6 +40,7 @@ LAYERS = {
     "pyrox.samplers.metric_adaptation": "samplers",
     "pyrox.samplers.metrics": "samplers",
     "pyrox.samplers.nuts": "samplers",
+    "pyrox.samplers.packing": "samplers",
     "pyrox.samplers.positions": "samplers",
     "pyrox.samplers.recipe": "samplers",
     "pyrox.samplers.rewrite": "samplers",

@@ -20,6 +20,7 @@ from pyrox.samplers import chain as chains
 from pyrox.samplers.chain import ChainState, Phase
 from pyrox.samplers.directions import FIRST_RENEWAL
 from pyrox.samplers.hoist import Hoisted
+from pyrox.samplers.packing import Packing
 from pyrox.samplers.recipe import STANDARD, Recipe
 from pyrox.samplers.rewrite import equations, inner_jaxprs, rewrite, unsupported
 from pyrox.typing import Array, ArrayLike, Tree
@@ -107,6 +108,7 @@ class ChainProgram:
             self.obstacles = unsupported(rewritten)
         self._kernel = jax.tree.map(np.asarray, recipe.kernel(jnp.ones(dim, self.dtype)))
         self._template = jax.eval_shape(self._start, jax.random.key_data(jax.random.key(0)), position)
+        self._packing = Packing(self._template)
         self.native, self._executable = False, None
         if native and not self.obstacles:
             try:
@@ -134,18 +136,18 @@ class ChainProgram:
         hoisted = Hoisted(gradient)
 
         # Data come as a plain list: models of equal structure may keep them in different trees.
-        def advance(chain: ChainState, data: list[Array], n: Array) -> tuple:
+        def advance(packed: list[Array], data: list[Array], n: Array) -> tuple:
             prepared = hoisted.prepare(*data)
 
             def value_and_grad(position: Array) -> tuple[Array, Array]:
                 value, grad = hoisted(prepared, position, *data)
                 return value, grad
 
-            return chains.advance(
-                chain, n, value_and_grad=value_and_grad, recipe=self.recipe, buffer=self.buffer
+            chain, draws, stats = chains.advance(
+                self._packing.unpack(packed), n, value_and_grad=value_and_grad, recipe=self.recipe, buffer=self.buffer
             )
+            return self._packing.pack(chain), draws, stats
 
-        template = jax.tree.map(self._with_lanes, self._template)
         n, leaves = jax.ShapeDtypeStruct((), np.int32), jax.tree.leaves(shapes)
         if self.lanes is not None:
             axes = [0 if i in self._own else None for i in range(len(leaves))]
@@ -156,16 +158,19 @@ class ChainProgram:
         program, options = (_as_one_kernel(advance), _NATIVE_OPTIONS) if native else (advance, {})
         # A kinetic energy of the user's own is known by its address alone.
         key = _fingerprint(gradient, settings) if self.recipe.kinetic_fn is None else None
-        shapes = template, leaves, n
+        shapes = self._packed_shapes(), leaves, n
         return _kept(key, lambda: _lower(program, *shapes, options=options, heartbeat=self._heartbeat))
 
     def _compile_renewal(self) -> Any:
-        def renew(chain: ChainState) -> ChainState:
-            return chains.renew(chain, self.recipe)
+        def renew(packed: list[Array]) -> list[Array]:
+            return self._packing.pack(chains.renew(self._packing.unpack(packed), self.recipe))
 
         if self.lanes is not None:
             renew = jax.vmap(renew)
-        return compile_function(renew, jax.tree.map(self._with_lanes, self._template))
+        return compile_function(renew, self._packed_shapes())
+
+    def _packed_shapes(self) -> list[jax.ShapeDtypeStruct]:
+        return [self._with_lanes(x) for x in self._packing.shapes]
 
     def start(self, key: Array, position: Array, num_warmup: int, target_accept: ArrayLike) -> ChainState:
         """Set up one chain on the host, without running anything; see ``chain.start``."""
@@ -189,14 +194,17 @@ class ChainProgram:
         Blocks without holding the interpreter, so that threads run side by side.
         """
         leaves, pieces, made = jax.tree.leaves(data), [], 0
+        packed = self._packing.pack(chain, np)
         while not pieces or made < n:
             before = chain.iteration
-            if self._renew is not None and np.all(chain.phase == Phase.RENEW):
-                chain = jax.block_until_ready(self._renew(chain))
-            chain, draws, stats = jax.block_until_ready(self._executable(chain, leaves, np.int32(n - made)))
+            if self._renew is not None and (chain.phase == Phase.RENEW).all():
+                packed = self._renew(packed)
+            results = self._executable(packed, leaves, np.int32(n - made))
+            packed, draws, stats = jax.tree.map(np.asarray, jax.block_until_ready(results))
+            chain = self._packing.unpack(packed)
             # Chains side by side pause at the same iteration.
-            rows = int(np.max(np.asarray(chain.iteration) - np.asarray(before)))
-            pieces.append((np.asarray(draws)[..., :rows, :], np.asarray(stats)[..., :rows, :]))
+            rows = int((chain.iteration - before).max())
+            pieces.append((draws[..., :rows, :], stats[..., :rows, :]))
             made += rows
         if len(pieces) == 1:
             return chain, *pieces[0]
