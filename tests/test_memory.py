@@ -17,7 +17,7 @@ GROWTH = """
 from pyrox.samplers import compile as compiling
 compiling._KEPT_EXECUTABLES = 3  # soon full
 from tests.benchmarks import growth
-print(growth.main(fits=10, warm=5, every=5))
+print(growth.main(fits=10, warm=10, every=5))
 """
 
 

@@ -61,7 +61,7 @@ def simulators(model):
         state = kernel.init(position)
         for step in range(2):  # the first one evaluates the start
             key_step = jax.random.fold_in(key, step)
-            state, _ = nuts.step(key_step, state, lambda q: jax.value_and_grad(density)(q, data), jnp.int32(4))
+            state, _ = nuts.step(key_step, state, lambda q: jax.value_and_grad(density)(q, data), jnp.int32(3))
         free = density.constrain(state.position, data)
         free = {name: free[name] for name in density.free}
         return ({**free, **renew((free, jax.random.fold_in(key, 2)), program.data)}, state.position), None
