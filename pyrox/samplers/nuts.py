@@ -46,13 +46,13 @@ class Account(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """A point of phase space as the tests of turns see it; or arrays of such, along leading axes.
+    """An end of a piece of trajectory as the tests of turns see it; or arrays of such, along leading axes.
 
-    Between two points the integrator goes the sum of the velocities, those of the ends counted half, times the step
-    size. That is the difference of their places: of the positions, each averaged with those a step before and after.
+    The sum of the velocities of all points of a piece, times the step size, is the way from halfway between its first
+    point and the one before to halfway between its last point and the one after.
     """
 
-    place: Array
+    halfway: Array  # from the point outside of the piece
     momentum: Array
 
 
@@ -60,7 +60,7 @@ class Subtree(NamedTuple):
     """The piece that is being added to one end of a trajectory, leaf by leaf."""
 
     edge: Point  # where the integrator is
-    newest: Leaf  # the same point
+    newest: Leaf  # the same point, as the first one of a piece
     chosen: Proposal
     checkpoints: Leaf  # by level: the first leaf of the newest subtree, and the one before it, (depth + 1, 2, dim)
     num_leaves: Array
@@ -83,7 +83,7 @@ class Trajectory(NamedTuple):
 class NUTSKernel(Pytree):
     """The no-U-turn sampler, with multinomial sampling.
 
-    A piece of trajectory has turned if the momentum at either of its ends points against the way between them.
+    A piece of trajectory has turned if the momentum at either of its ends points against the sum of its velocities.
 
     Parameters
     ----------
@@ -186,9 +186,10 @@ class NUTSKernel(Pytree):
         log_density, g = value_and_grad(q)
         return Point(q, p + 0.5 * dt * g, log_density, g)
 
-    def _leaf(self, point: Point, dt: Array) -> Leaf:
-        # Positions alone would give fast oscillations, of which a step is a large part, more weight than they have.
-        return Leaf(point.position + 0.25 * dt * dt * self.metric.velocity(point.gradient), point.momentum)
+    def _last(self, point: Point, dt: Array) -> Leaf:
+        """See a point as the last one of a piece; with ``-dt``, as the first one."""
+        q, p, _, g = point
+        return Leaf(q + 0.5 * dt * self.metric.velocity(p + 0.5 * dt * g), p)
 
     def _energy(self, point: Point) -> Array:
         return self.metric.kinetic_energy(point.momentum, self.metric.velocity(point.momentum)) - point.log_density
@@ -202,8 +203,8 @@ class NUTSKernel(Pytree):
         log_weight = _log_add(sub.chosen.log_weight, -error)
         take = uniform(seed, sub.account.num_steps, p.dtype) < jnp.exp(-error - log_weight)
         chosen = _select(take, Proposal(q, g, log_density, error, log_weight), sub.chosen)
-        newest = self._leaf(edge, dt)
-        checkpoints, turned = _find_turn(sub, newest, dt)
+        newest = Leaf(0.5 * (sub.edge.position + q), p)
+        checkpoints, turned = _find_turn(sub, newest, self._last(edge, dt), dt)
         worst = sub.account.worst_energy_error
         account = Account(
             total_acceptance=sub.account.total_acceptance + jnp.exp(-jnp.maximum(error, 0.0)),
@@ -247,14 +248,21 @@ class NUTSKernel(Pytree):
         Without the halves a step size of which seven or so make a whole turn of a nearly isotropic posterior would go
         unnoticed again and again.
         """
-        near = self._leaf(_select(rightwards, t.right, t.left), dt)
-        far = self._leaf(_select(rightwards, t.left, t.right), dt)
-        first, last = Leaf(*(x[0, 0] for x in sub.checkpoints)), sub.newest
+        edge = _select(rightwards, t.right, t.left)
+        near, far = self._last(edge, -dt), self._last(_select(rightwards, t.left, t.right), -dt)
+        first, last = self._opposite(Leaf(*(x[0, 0] for x in sub.checkpoints)), edge, dt), self._last(sub.edge, dt)
         whole, old, new = (_is_turning(a, b, dt) for a, b in ((far, last), (far, first), (near, last)))
         return whole | (t.depth > 0) & (old | new)
 
 
-def _find_turn(sub: Subtree, newest: Leaf, dt: Array) -> tuple[Leaf, Array]:
+    def _opposite(self, leaf: Leaf, before: Point, dt: Array) -> Leaf:
+        """See the first leaf after a point as the last one of a piece that ends with it."""
+        position = 2 * leaf.halfway - before.position
+        to_come = 2 * leaf.momentum - before.momentum - 0.5 * dt * before.gradient
+        return Leaf(position + 0.5 * dt * self.metric.velocity(to_come), leaf.momentum)
+
+
+def _find_turn(sub: Subtree, newest: Leaf, last: Leaf, dt: Array) -> tuple[Leaf, Array]:
     """Test what the newest leaf completes, and save where it opens subtrees.
 
     An odd leaf closes the subtrees that began at the checkpoints ``low ... high``, as the binary digits of its number
@@ -272,7 +280,7 @@ def _find_turn(sub: Subtree, newest: Leaf, dt: Array) -> tuple[Leaf, Array]:
         # From the highest level down; the lowest one needs no leaf before the first.
         k, _ = carry
         level, slot = low + ((k + 1) >> 1), k & 1
-        return k - 1, _is_turning(Leaf(*(x[level, slot] for x in saved)), newest, dt)
+        return k - 1, _is_turning(Leaf(*(x[level, slot] for x in saved)), last, dt)
 
     _, turned = lax.while_loop(lambda c: (c[0] >= 0) & ~c[1], test, (2 * (high - low), jnp.zeros((), bool)))
     return saved, turned
@@ -305,7 +313,7 @@ def _do_if(condition: Array, change: Callable, carry: Any) -> tuple[Any, Array]:
 
 def _is_turning(start: Leaf, end: Leaf, dt: Array) -> Array:
     """Tell whether either of two leaves moves against the way from one to the other."""
-    way, sign = end.place - start.place, jnp.sign(dt)
+    way, sign = end.halfway - start.halfway, jnp.sign(dt)
     return (sign * inner(start.momentum, way) <= 0) | (sign * inner(end.momentum, way) <= 0)
 
 

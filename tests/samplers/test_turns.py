@@ -7,7 +7,7 @@ import pytest
 
 from pyrox.samplers import kernel
 from pyrox.samplers.metrics import DenseMetric, DiagonalMetric, RankOneMetric
-from pyrox.samplers.nuts import NUTSKernel, Point, _save, _sprout
+from pyrox.samplers.nuts import Leaf, NUTSKernel, Point, _save, _sprout
 
 DEPTH, DIM, TRAJECTORIES = 4, 2, 400
 LEAVES = 2**DEPTH
@@ -17,7 +17,7 @@ def found_leaf_by_leaf(positions, momenta, dt):
     """Add leaves with these positions and momenta; tell after each whether a piece that it completes has turned."""
     nuts = NUTSKernel(jnp.array(1.0), DiagonalMetric(jnp.ones(DIM)))
     zero, seed = jnp.zeros(DIM), jnp.zeros(2, jnp.uint32)
-    sprout = _sprout(nuts._start(zero, kernel.init(zero)), dt > 0)
+    sprout = _sprout(nuts._start(zero, kernel.init(positions[0])), dt > 0)
 
     def add(sub, leaf):
         saved, _ = _save(sub, 1, sub.newest)
@@ -29,8 +29,9 @@ def found_leaf_by_leaf(positions, momenta, dt):
 
 
 def is_turning(positions, momenta, first, last):
-    """Tell whether either end of a piece moves against the way between them."""
-    way = positions[last] - positions[first]
+    """Tell whether either end of a piece moves against the way from halfway before it to halfway after it."""
+    halfway = 0.5 * (positions[max(first - 1, 0)] + positions[first])
+    way = positions[last] + 0.5 * momenta[last] - halfway
     return momenta[first] @ way <= 0 or momenta[last] @ way <= 0
 
 
@@ -71,7 +72,7 @@ def test_turns_are_found_where_they_are_defined(turning, dt):
         DenseMetric(jnp.array([[1.0, 0.5], [0.5, 2.5]]), jnp.eye(2)),
     ],
 )
-def test_the_way_between_leaves_is_the_sum_of_velocities(metric, dt):
+def test_the_way_of_a_piece_is_the_sum_of_velocities(metric, dt):
     value_and_grad = jax.value_and_grad(lambda q: -jnp.sum(jnp.cosh(q - 3.0)))
     nuts = NUTSKernel(jnp.array(0.9), metric)
     q = jnp.array([2.5, 3.2])
@@ -79,6 +80,9 @@ def test_the_way_between_leaves_is_the_sum_of_velocities(metric, dt):
     for _ in range(7):
         points.append(nuts._leapfrog(points[-1], dt, value_and_grad))
     velocities = jnp.stack([metric.velocity(p.momentum) for p in points])
-    way = dt * (velocities.sum(axis=0) - 0.5 * (velocities[0] + velocities[-1]))
-    first, last = (nuts._leaf(p, dt) for p in (points[0], points[-1]))
-    np.testing.assert_allclose(last.place - first.place, way, rtol=1e-12, atol=1e-12)
+    first, last = nuts._last(points[0], -dt), nuts._last(points[-1], dt)
+    np.testing.assert_allclose(last.halfway - first.halfway, dt * velocities.sum(axis=0), rtol=1e-12, atol=1e-12)
+    second = Leaf(0.5 * (points[0].position + points[1].position), points[1].momentum)
+    np.testing.assert_allclose(second.halfway, nuts._last(points[1], -dt).halfway, rtol=1e-12)
+    opposite = nuts._opposite(second, points[0], dt)
+    np.testing.assert_allclose(opposite.halfway, nuts._last(points[1], dt).halfway, rtol=1e-12)
