@@ -60,6 +60,7 @@ class Subtree(NamedTuple):
     """The piece that is being added to one end of a trajectory, leaf by leaf."""
 
     edge: Point  # where the integrator is
+    ahead: Array  # halfway from there to the next point
     newest: Leaf  # the same point, as the first one of a piece
     chosen: Proposal
     checkpoints: Leaf  # by level: the first leaf of the newest subtree, and the one before it, (depth + 1, 2, dim)
@@ -129,7 +130,7 @@ class NUTSKernel(Pytree):
         def grow(sub: Subtree, dt: Array) -> Subtree:
             saved, rounds = _save(sub, 1, sub.newest)
             # The integrator waits until all is saved: so nothing need be copied.
-            edge = self._leapfrog(sub.edge, jnp.where(rounds < 0, 0.0, dt), value_and_grad)
+            edge = self._leapfrog(sub.edge, sub.ahead, jnp.where(rounds < 0, 0.0, dt), value_and_grad)
             sub = sub._replace(checkpoints=saved)
             return self._add_leaf(sub, edge, dt, energy, seed)
 
@@ -141,7 +142,7 @@ class NUTSKernel(Pytree):
             sub = lax.while_loop(
                 lambda sub: (sub.num_leaves < leaves) & ~sub.turned & ~sub.account.diverging,
                 lambda sub: grow(sub, dt),
-                _sprout(t, rightwards),
+                self._sprout(t, rightwards, dt),
             )
             u = uniform(seed, -2 * t.depth - 2, step_size.dtype)
             return self._join(t, sub, rightwards, dt, u, max_tree_depth)
@@ -180,11 +181,18 @@ class NUTSKernel(Pytree):
             account=Account(zero, zero, jnp.int32(0), no),
         )
 
-    def _leapfrog(self, point: Point, dt: Array, value_and_grad: ValueAndGrad) -> Point:
-        p = point.momentum + 0.5 * dt * point.gradient
-        q = point.position + dt * self.metric.velocity(p)
+    def _sprout(self, t: Trajectory, rightwards: Array, dt: Array) -> Subtree:
+        """Begin a subtree at one end of a trajectory."""
+        edge = _select(rightwards, t.right, t.left)
+        chosen = t.chosen._replace(log_weight=jnp.full_like(t.chosen.log_weight, -jnp.inf))
+        last = self._last(edge, dt)  # saved, but no test asks for what came before the first leaf
+        return Subtree(edge, last.halfway, last, chosen, t.checkpoints, jnp.int32(0), jnp.zeros((), bool), t.account)
+
+    def _leapfrog(self, point: Point, halfway: Array, dt: Array, value_and_grad: ValueAndGrad) -> Point:
+        """Go on from a point whose way to the next one is known as far as halfway."""
+        q = 2 * halfway - point.position
         log_density, g = value_and_grad(q)
-        return Point(q, p + 0.5 * dt * g, log_density, g)
+        return Point(q, point.momentum + 0.5 * dt * point.gradient + 0.5 * dt * g, log_density, g)
 
     def _last(self, point: Point, dt: Array) -> Leaf:
         """See a point as the last one of a piece; with ``-dt``, as the first one."""
@@ -203,8 +211,8 @@ class NUTSKernel(Pytree):
         log_weight = _log_add(sub.chosen.log_weight, -error)
         take = uniform(seed, sub.account.num_steps, p.dtype) < jnp.exp(-error - log_weight)
         chosen = _select(take, Proposal(q, g, log_density, error, log_weight), sub.chosen)
-        newest = Leaf(0.5 * (sub.edge.position + q), p)
-        checkpoints, turned = _find_turn(sub, newest, self._last(edge, dt), dt)
+        newest, last = Leaf(sub.ahead, p), self._last(edge, dt)
+        checkpoints, turned = _find_turn(sub, newest, last, dt)
         worst = sub.account.worst_energy_error
         account = Account(
             total_acceptance=sub.account.total_acceptance + jnp.exp(-jnp.maximum(error, 0.0)),
@@ -214,6 +222,7 @@ class NUTSKernel(Pytree):
         )
         return Subtree(
             edge=edge,
+            ahead=last.halfway,
             newest=newest,
             chosen=chosen._replace(log_weight=log_weight),
             checkpoints=checkpoints,
@@ -250,7 +259,7 @@ class NUTSKernel(Pytree):
         """
         edge = _select(rightwards, t.right, t.left)
         near, far = self._last(edge, -dt), self._last(_select(rightwards, t.left, t.right), -dt)
-        first, last = self._opposite(Leaf(*(x[0, 0] for x in sub.checkpoints)), edge, dt), self._last(sub.edge, dt)
+        first, last = self._opposite(Leaf(*(x[0, 0] for x in sub.checkpoints)), edge, dt), Leaf(sub.ahead, sub.edge.momentum)
         whole, old, new = (_is_turning(a, b, dt) for a, b in ((far, last), (far, first), (near, last)))
         return whole | (t.depth > 0) & (old | new)
 
@@ -315,14 +324,6 @@ def _is_turning(start: Leaf, end: Leaf, dt: Array) -> Array:
     """Tell whether either of two leaves moves against the way from one to the other."""
     way, sign = end.halfway - start.halfway, jnp.sign(dt)
     return (sign * inner(start.momentum, way) <= 0) | (sign * inner(end.momentum, way) <= 0)
-
-
-def _sprout(t: Trajectory, rightwards: Array) -> Subtree:
-    """Begin a subtree at one end of a trajectory."""
-    edge = _select(rightwards, t.right, t.left)
-    chosen = t.chosen._replace(log_weight=jnp.full_like(t.chosen.log_weight, -jnp.inf))
-    before = Leaf(edge.position, edge.momentum)  # saved, but no test asks for what came before the first leaf
-    return Subtree(edge, before, chosen, t.checkpoints, jnp.int32(0), jnp.zeros((), bool), t.account)
 
 
 def _log_add(a: Array, b: Array) -> Array:

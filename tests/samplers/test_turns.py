@@ -7,7 +7,7 @@ import pytest
 
 from pyrox.samplers import kernel
 from pyrox.samplers.metrics import DenseMetric, DiagonalMetric, RankOneMetric
-from pyrox.samplers.nuts import Leaf, NUTSKernel, Point, _save, _sprout
+from pyrox.samplers.nuts import Leaf, NUTSKernel, Point, _save
 
 DEPTH, DIM, TRAJECTORIES = 4, 2, 400
 LEAVES = 2**DEPTH
@@ -17,7 +17,7 @@ def found_leaf_by_leaf(positions, momenta, dt):
     """Add leaves with these positions and momenta; tell after each whether a piece that it completes has turned."""
     nuts = NUTSKernel(jnp.array(1.0), DiagonalMetric(jnp.ones(DIM)))
     zero, seed = jnp.zeros(DIM), jnp.zeros(2, jnp.uint32)
-    sprout = _sprout(nuts._start(zero, kernel.init(positions[0])), dt > 0)
+    sprout = nuts._sprout(nuts._start(zero, kernel.init(positions[0])), dt > 0, dt)
 
     def add(sub, leaf):
         saved, _ = _save(sub, 1, sub.newest)
@@ -78,7 +78,8 @@ def test_the_way_of_a_piece_is_the_sum_of_velocities(metric, dt):
     q = jnp.array([2.5, 3.2])
     points = [Point(q, jnp.array([0.3, -0.4]), *value_and_grad(q))]
     for _ in range(7):
-        points.append(nuts._leapfrog(points[-1], dt, value_and_grad))
+        halfway = nuts._last(points[-1], dt).halfway
+        points.append(nuts._leapfrog(points[-1], halfway, dt, value_and_grad))
     velocities = jnp.stack([metric.velocity(p.momentum) for p in points])
     first, last = nuts._last(points[0], -dt), nuts._last(points[-1], dt)
     np.testing.assert_allclose(last.halfway - first.halfway, dt * velocities.sum(axis=0), rtol=1e-12, atol=1e-12)
