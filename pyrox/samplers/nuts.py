@@ -60,7 +60,7 @@ class Subtree(NamedTuple):
     """The piece that is being added to one end of a trajectory, leaf by leaf."""
 
     edge: Point  # where the integrator is
-    ahead: Array  # halfway from there to the next point
+    velocity: Array  # on the way from there to the next point
     newest: Leaf  # the same point, as the first one of a piece
     chosen: Proposal
     checkpoints: Leaf  # by level: the first leaf of the newest subtree, and the one before it, (depth + 1, 2, dim)
@@ -125,12 +125,12 @@ class NUTSKernel(Pytree):
         step_size = jnp.where(fresh, 0.0, self.step_size)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype)
         start = self._start(self.metric.momentum(noise), state)
-        energy = self._energy(start.left)
+        energy = self._energy(start.left, self.metric.velocity(start.left.momentum))
 
         def grow(sub: Subtree, dt: Array) -> Subtree:
             saved, rounds = _save(sub, 1, sub.newest)
             # The integrator waits until all is saved: so nothing need be copied.
-            edge = self._leapfrog(sub.edge, sub.ahead, jnp.where(rounds < 0, 0.0, dt), value_and_grad)
+            edge = self._leapfrog(sub.edge, sub.velocity, jnp.where(rounds < 0, 0.0, dt), value_and_grad)
             sub = sub._replace(checkpoints=saved)
             return self._add_leaf(sub, edge, dt, energy, seed)
 
@@ -185,33 +185,39 @@ class NUTSKernel(Pytree):
         """Begin a subtree at one end of a trajectory."""
         edge = _select(rightwards, t.right, t.left)
         chosen = t.chosen._replace(log_weight=jnp.full_like(t.chosen.log_weight, -jnp.inf))
-        last = self._last(edge, dt)  # saved, but no test asks for what came before the first leaf
-        return Subtree(edge, last.halfway, last, chosen, t.checkpoints, jnp.int32(0), jnp.zeros((), bool), t.account)
+        velocity = self._velocity(edge, dt)
+        before = Leaf(edge.position, edge.momentum)  # saved, but no test asks for what came before the first leaf
+        return Subtree(edge, velocity, before, chosen, t.checkpoints, jnp.int32(0), jnp.zeros((), bool), t.account)
 
-    def _leapfrog(self, point: Point, halfway: Array, dt: Array, value_and_grad: ValueAndGrad) -> Point:
-        """Go on from a point whose way to the next one is known as far as halfway."""
-        q = 2 * halfway - point.position
+    def _velocity(self, point: Point, dt: Array) -> Array:
+        """Give the velocity at which the integrator leaves a point."""
+        return self.metric.velocity(point.momentum + 0.5 * dt * point.gradient)
+
+    def _leapfrog(self, point: Point, velocity: Array, dt: Array, value_and_grad: ValueAndGrad) -> Point:
+        q, p = point.position + dt * velocity, point.momentum + 0.5 * dt * point.gradient
         log_density, g = value_and_grad(q)
-        return Point(q, point.momentum + 0.5 * dt * point.gradient + 0.5 * dt * g, log_density, g)
+        return Point(q, p + 0.5 * dt * g, log_density, g)
 
     def _last(self, point: Point, dt: Array) -> Leaf:
         """See a point as the last one of a piece; with ``-dt``, as the first one."""
-        q, p, _, g = point
-        return Leaf(q + 0.5 * dt * self.metric.velocity(p + 0.5 * dt * g), p)
+        return Leaf(point.position + 0.5 * dt * self._velocity(point, dt), point.momentum)
 
-    def _energy(self, point: Point) -> Array:
-        return self.metric.kinetic_energy(point.momentum, self.metric.velocity(point.momentum)) - point.log_density
+    def _energy(self, point: Point, velocity: Array) -> Array:
+        return self.metric.kinetic_energy(point.momentum, velocity) - point.log_density
 
     def _add_leaf(self, sub: Subtree, edge: Point, dt: Array, energy: Array, seed: Array) -> Subtree:
         """Take a new point into the subtree."""
         q, p, log_density, g = edge
-        error = self._energy(edge) - energy
+        velocity = self._velocity(edge, dt)
+        # Where velocities are linear in momenta, that of the point is the mean of those before and after; no other
+        # kinetic energy asks for it.
+        error = self._energy(edge, 0.5 * (sub.velocity + velocity)) - energy
         # Neither NaN nor an infinite density, where a transform has underflowed, is a place to go to.
         error = jnp.where(error > -jnp.inf, error, jnp.inf)
         log_weight = _log_add(sub.chosen.log_weight, -error)
         take = uniform(seed, sub.account.num_steps, p.dtype) < jnp.exp(-error - log_weight)
         chosen = _select(take, Proposal(q, g, log_density, error, log_weight), sub.chosen)
-        newest, last = Leaf(sub.ahead, p), self._last(edge, dt)
+        newest, last = Leaf(q - 0.5 * dt * sub.velocity, p), Leaf(q + 0.5 * dt * velocity, p)
         checkpoints, turned = _find_turn(sub, newest, last, dt)
         worst = sub.account.worst_energy_error
         account = Account(
@@ -222,7 +228,7 @@ class NUTSKernel(Pytree):
         )
         return Subtree(
             edge=edge,
-            ahead=last.halfway,
+            velocity=velocity,
             newest=newest,
             chosen=chosen._replace(log_weight=log_weight),
             checkpoints=checkpoints,
@@ -259,7 +265,8 @@ class NUTSKernel(Pytree):
         """
         edge = _select(rightwards, t.right, t.left)
         near, far = self._last(edge, -dt), self._last(_select(rightwards, t.left, t.right), -dt)
-        first, last = self._opposite(Leaf(*(x[0, 0] for x in sub.checkpoints)), edge, dt), Leaf(sub.ahead, sub.edge.momentum)
+        last = Leaf(sub.edge.position + 0.5 * dt * sub.velocity, sub.edge.momentum)
+        first = self._opposite(Leaf(*(x[0, 0] for x in sub.checkpoints)), edge, dt)
         whole, old, new = (_is_turning(a, b, dt) for a, b in ((far, last), (far, first), (near, last)))
         return whole | (t.depth > 0) & (old | new)
 

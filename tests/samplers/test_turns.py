@@ -30,7 +30,7 @@ def found_leaf_by_leaf(positions, momenta, dt):
 
 def is_turning(positions, momenta, first, last):
     """Tell whether either end of a piece moves against the way from halfway before it to halfway after it."""
-    halfway = 0.5 * (positions[max(first - 1, 0)] + positions[first])
+    halfway = positions[first] - (0.5 * momenta[first - 1] if first else 0.0)
     way = positions[last] + 0.5 * momenta[last] - halfway
     return momenta[first] @ way <= 0 or momenta[last] @ way <= 0
 
@@ -78,8 +78,7 @@ def test_the_way_of_a_piece_is_the_sum_of_velocities(metric, dt):
     q = jnp.array([2.5, 3.2])
     points = [Point(q, jnp.array([0.3, -0.4]), *value_and_grad(q))]
     for _ in range(7):
-        halfway = nuts._last(points[-1], dt).halfway
-        points.append(nuts._leapfrog(points[-1], halfway, dt, value_and_grad))
+        points.append(nuts._leapfrog(points[-1], nuts._velocity(points[-1], dt), dt, value_and_grad))
     velocities = jnp.stack([metric.velocity(p.momentum) for p in points])
     first, last = nuts._last(points[0], -dt), nuts._last(points[-1], dt)
     np.testing.assert_allclose(last.halfway - first.halfway, dt * velocities.sum(axis=0), rtol=1e-12, atol=1e-12)
