@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pyrox.samplers.compile import wants_native
+from pyrox.samplers.compile import trace_gradient, wants_native
+from pyrox.samplers.least_squares import Reduction
 from pyrox.samplers.rewrite import equations, rewrite, unsupported
 from pyrox.samplers.rules import SMALL_FACTOR, SMALL_MATMUL
 from pyrox.target import target_of
@@ -45,6 +46,9 @@ class CompilationReport:
         Length of a position.
     size
         Number of equations of the log-density with its gradient, on which the time of compilation depends.
+    reductions
+        The normal likelihoods with linear means whose rows are summed up before the run, each as its ``rows`` and the
+        ``numbers`` they are summed up to.
     """
 
     native: bool
@@ -52,6 +56,7 @@ class CompilationReport:
     reason: str
     dim: int
     size: int
+    reductions: tuple[Reduction, ...] = ()
 
     def __str__(self) -> str:
         path = "one native kernel a chain" if self.native else "the ordinary path"
@@ -59,6 +64,8 @@ class CompilationReport:
         for primitive, names in self.obstacles.items():
             what = _WORDS.get(primitive, f"the primitive {primitive!r}")
             lines.append(f"  {', '.join(names) or 'the model'}: {what}")
+        for rows, numbers in self.reductions:
+            lines.append(f"  a normal likelihood with a linear mean: {rows} rows are summed up to {numbers} numbers")
         return "\n".join([*lines, f"{self.dim} dimensions, {self.size} equations for log-density and gradient"])
 
     __repr__ = __str__
@@ -95,11 +102,13 @@ def explain_compilation(
     target = target_of(model, model_args, model_kwargs)
     density, data = target.density, target.data
     position = jnp.zeros(density.dim)
-    traced = rewrite(jax.make_jaxpr(jax.value_and_grad(density))(position, data))
+    traced, reductions = trace_gradient(density, position, data)
+    traced = rewrite(traced)
     found = unsupported(traced)
     obstacles = _locate(density, position, data, found) if found else {}
     native = not found and jax.default_backend() == "cpu" and wants_native(None)
-    return CompilationReport(native, obstacles, _reason(found), density.dim, sum(1 for _ in equations(traced.jaxpr)))
+    size = sum(1 for _ in equations(traced.jaxpr))
+    return CompilationReport(native, obstacles, _reason(found), density.dim, size, tuple(reductions))
 
 
 def _reason(found: list[str]) -> str:

@@ -176,6 +176,10 @@ class Expanded(Derived):
         log_prob = self.base_dist._log_prob(value)
         return jnp.broadcast_to(log_prob, jnp.broadcast_shapes(log_prob.shape, self.shape))
 
+    def log_prob_sum(self, value: Array) -> Array:
+        shape = (*self.shape, *self.event_shape)
+        return self.base_dist.log_prob_sum(jnp.broadcast_to(value, jnp.broadcast_shapes(jnp.shape(value), shape)))
+
 
 class Masked(Derived):
     """Leave some copies out of the log-density.

@@ -17,6 +17,7 @@ from pyrox.dist.special import (
     log_or_minus_inf,
     softplus,
 )
+from pyrox.likelihoods import MANY_ROWS, normal_rows
 from pyrox.typing import Array, ArrayLike, Key, Shape
 
 
@@ -122,6 +123,11 @@ class Normal(Symmetric):
 
     def _log_density(self, z: Array) -> Array:
         return -0.5 * z * z - HALF_LOG_2PI
+
+    def log_prob_sum(self, value: Array) -> Array:
+        if jnp.ndim(value) == 1 and jnp.size(value) >= MANY_ROWS:
+            return normal_rows(value, self.loc, self.scale)
+        return super().log_prob_sum(value)
 
     def _below(self, z: Array) -> Array:
         return ndtr(z)

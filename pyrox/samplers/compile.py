@@ -20,6 +20,7 @@ from pyrox.samplers import chain as chains
 from pyrox.samplers.chain import ChainState, Phase
 from pyrox.samplers.directions import FIRST_RENEWAL
 from pyrox.samplers.hoist import Hoisted
+from pyrox.samplers.least_squares import Reduction, reduce_rows
 from pyrox.samplers.packing import Packing
 from pyrox.samplers.recipe import STANDARD, Recipe
 from pyrox.samplers.rewrite import equations, inner_jaxprs, rewrite, unsupported
@@ -100,7 +101,7 @@ class ChainProgram:
         self.lanes, self._own, self._heartbeat = lanes, frozenset(own), heartbeat
         position = jax.ShapeDtypeStruct((dim,), self.dtype)
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), jax.dtypes.canonicalize_dtype(x.dtype)), data)
-        traced = jax.make_jaxpr(jax.value_and_grad(log_density))(position, shapes)
+        traced = trace_gradient(log_density, position, shapes)[0]
         native = lanes is None and jax.default_backend() == "cpu" and wants_native(fused)
         self.obstacles: list[str] = []
         if native:
@@ -110,6 +111,7 @@ class ChainProgram:
         self._template = jax.eval_shape(self._start, jax.random.key_data(jax.random.key(0)), position)
         self._packing = Packing(self._template)
         self.native, self._executable = False, None
+        self._prepare, self._prepared, self._preparing = None, ([], []), threading.Lock()
         if native and not self.obstacles:
             try:
                 self._executable, self.native = self._compile(rewritten, shapes, native=True), True
@@ -134,10 +136,14 @@ class ChainProgram:
 
     def _compile(self, gradient: core.ClosedJaxpr, shapes: Tree, *, native: bool) -> Any:
         hoisted = Hoisted(gradient)
+        apart = hoisted.takes_long and not self._own
 
         # Data come as a plain list: models of equal structure may keep them in different trees.
-        def advance(packed: list[Array], data: list[Array], n: Array) -> tuple:
-            prepared = hoisted.prepare(*data)
+        def prepare(data: list[Array]) -> list[Array]:
+            return hoisted.prepare(*data)
+
+        def advance(packed: list[Array], data: list[Array], prepared: list[Array], n: Array) -> tuple:
+            prepared = prepared if apart else prepare(data)
 
             def value_and_grad(position: Array) -> tuple[Array, Array]:
                 value, grad = hoisted(prepared, position, *data)
@@ -151,15 +157,32 @@ class ChainProgram:
         n, leaves = jax.ShapeDtypeStruct((), np.int32), jax.tree.leaves(shapes)
         if self.lanes is not None:
             axes = [0 if i in self._own else None for i in range(len(leaves))]
-            advance = jax.vmap(advance, in_axes=(0, axes, None))
+            advance = jax.vmap(advance, in_axes=(0, axes, None, None))
             leaves = [self._with_lanes(x) if i in self._own else x for i, x in enumerate(leaves)]
         lanes = self.lanes, sorted(self._own)
         settings = (native, lanes, self.buffer, self.recipe, str(self.dtype), jax.default_backend())
-        program, options = (_as_one_kernel(advance), _NATIVE_OPTIONS) if native else (advance, {})
         # A kinetic energy of the user's own is known by its address alone.
         key = _fingerprint(gradient, settings) if self.recipe.kinetic_fn is None else None
-        shapes = self._packed_shapes(), leaves, n
-        return _kept(key, lambda: _lower(program, *shapes, options=options, heartbeat=self._heartbeat))
+        wrap, options = (_as_one_kernel, _NATIVE_OPTIONS) if native else (lambda fn: fn, {})
+
+        def compile_(fn: Callable, *shapes: Any) -> Any:
+            named = None if key is None else f"{fn.__name__} {key}"
+            return _kept(named, lambda: _lower(wrap(fn), *shapes, options=options, heartbeat=self._heartbeat))
+
+        self._prepare = compile_(prepare, leaves) if apart else None
+        prepared = jax.eval_shape(prepare, leaves) if apart else []
+        return compile_(advance, self._packed_shapes(), leaves, prepared, n)
+
+    def _prepared_from(self, leaves: list[Array]) -> list[Array]:
+        """Give what follows from the data alone, where that was compiled apart; computed when data are new."""
+        if self._prepare is None:
+            return []
+        with self._preparing:
+            known, prepared = self._prepared
+            if len(known) != len(leaves) or any(a is not b for a, b in zip(known, leaves, strict=True)):
+                prepared = jax.block_until_ready(self._prepare(leaves))
+                self._prepared = leaves, prepared
+            return prepared
 
     def _compile_renewal(self) -> Any:
         def renew(packed: list[Array]) -> list[Array]:
@@ -194,12 +217,12 @@ class ChainProgram:
         Blocks without holding the interpreter, so that threads run side by side.
         """
         leaves, pieces, made = jax.tree.leaves(data), [], 0
-        packed = self._packing.pack(chain, np)
+        packed, prepared = self._packing.pack(chain, np), self._prepared_from(leaves)
         while not pieces or made < n:
             before = chain.iteration
             if self._renew is not None and (chain.phase == Phase.RENEW).all():
                 packed = self._renew(packed)
-            results = self._executable(packed, leaves, np.int32(n - made))
+            results = self._executable(packed, leaves, prepared, np.int32(n - made))
             packed, draws, stats = jax.tree.map(np.asarray, jax.block_until_ready(results))
             chain = self._packing.unpack(packed)
             # Chains side by side pause at the same iteration.
@@ -209,6 +232,14 @@ class ChainProgram:
         if len(pieces) == 1:
             return chain, *pieces[0]
         return chain, *(np.concatenate(part, axis=-2) for part in zip(*pieces, strict=True))
+
+
+def trace_gradient(
+    log_density: Callable, position: jax.ShapeDtypeStruct, shapes: Tree
+) -> tuple[core.ClosedJaxpr, list[Reduction]]:
+    """Trace a log-density with its gradient, from fewer numbers where that can be; tell what was reduced."""
+    log_density, reductions = reduce_rows(log_density, position, shapes)
+    return jax.make_jaxpr(jax.value_and_grad(log_density))(position, shapes), reductions
 
 
 def stack(chains: list[ChainState]) -> ChainState:

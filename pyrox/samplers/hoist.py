@@ -17,6 +17,8 @@ _REARRANGING = frozenset({
     "broadcast", "broadcast_in_dim", "convert_element_type", "copy", "expand_dims", "iota", "reshape", "rev", "slice",
     "squeeze", "transpose",
 })  # fmt: skip
+# What takes so much longer than the rest that it had better be done once a run.
+_LONG = frozenset({"cholesky", "dot_general", "scan", "triangular_solve", "while"})
 
 
 class Hoisted:
@@ -28,6 +30,11 @@ class Hoisted:
         The function.
     varying
         How many of its arguments, the first ones, change from call to call.
+
+    Attributes
+    ----------
+    takes_long
+        Whether what does not change had better be computed once a run, rather than once a call.
     """
 
     def __init__(self, closed: core.ClosedJaxpr, varying: int = 1) -> None:
@@ -44,6 +51,7 @@ class Hoisted:
         needed = {v for eqn in rest for v in _variables(eqn.invars)} | set(_variables(jaxpr.outvars))
         self._kept, again = _choose(fixed, needed)
         self._fixed, self._rest = _needed_for(fixed, self._kept), [*again, *rest]
+        self.takes_long = any(eqn.primitive.name in _LONG for eqn in self._fixed)
 
     def prepare(self, *fixed: Array) -> list[Array]:
         """Compute what does not change, from the fixed arguments."""

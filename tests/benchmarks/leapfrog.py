@@ -13,9 +13,10 @@ import numpy as np
 from problems import PROBLEMS
 
 import pyrox as px
-from pyrox.samplers.compile import _NATIVE_OPTIONS, _as_one_kernel, _lower
+from pyrox.samplers.compile import _NATIVE_OPTIONS, _as_one_kernel, _lower, trace_gradient
+from pyrox.samplers.hoist import Hoisted
 from pyrox.samplers.kernel import Info
-from pyrox.samplers.rewrite import evaluate, rewrite
+from pyrox.samplers.rewrite import rewrite
 from pyrox.target import target_of
 
 STEPS = Info._fields.index("n_steps")
@@ -24,17 +25,23 @@ SECONDS = 0.3
 
 def gradient_loops(density, data):
     """Compile loops of nothing but gradients, the ordinary way and as one kernel."""
-    value_and_grad = jax.value_and_grad(density)
-    traced = rewrite(jax.make_jaxpr(value_and_grad)(jnp.zeros(density.dim), data))
+    traced, _ = trace_gradient(density, jnp.zeros(density.dim), data)
 
     def loop(gradient):
+        hoisted = Hoisted(gradient)
+
         def run(position, data, n):
-            return jax.lax.fori_loop(0, n, lambda _, q: q + 1e-6 * jnp.tanh(gradient(q, data)), position)
+            leaves = jax.tree.leaves(data)
+            prepared = hoisted.prepare(*leaves)
+
+            def step(_, q):
+                return q + 1e-6 * jnp.tanh(hoisted(prepared, q, *leaves)[1])
+
+            return jax.lax.fori_loop(0, n, step, position)
 
         return run
 
-    ordinary = loop(lambda q, d: value_and_grad(q, d)[1])
-    native = _as_one_kernel(loop(lambda q, d: evaluate(traced.jaxpr, traced.consts, [q, *jax.tree.leaves(d)])[1]))
+    ordinary, native = loop(rewrite(traced, {})), _as_one_kernel(loop(rewrite(traced)))
     shapes = jnp.zeros(density.dim), data, jnp.int32(1)
     return [_lower(ordinary, *shapes), _lower(native, *shapes, options=_NATIVE_OPTIONS)]
 
