@@ -56,12 +56,19 @@ class Leaf(NamedTuple):
     momentum: Array
 
 
+class Way(NamedTuple):
+    """How the integrator goes from one point to the next."""
+
+    momentum: Array
+    velocity: Array
+
+
 class Subtree(NamedTuple):
     """The piece that is being added to one end of a trajectory, leaf by leaf."""
 
     edge: Point  # where the integrator is
-    velocity: Array  # on the way from there to the next point
-    newest: Leaf  # the same point, as the first one of a piece
+    way: Way  # from there to the next point
+    halfway: Array  # to there from the point before
     chosen: Proposal
     checkpoints: Leaf  # by level: the first leaf of the newest subtree, and the one before it, (depth + 1, 2, dim)
     num_leaves: Array
@@ -128,9 +135,9 @@ class NUTSKernel(Pytree):
         energy = self._energy(start.left, self.metric.velocity(start.left.momentum))
 
         def grow(sub: Subtree, dt: Array) -> Subtree:
-            saved, rounds = _save(sub, 1, sub.newest)
+            saved, rounds = _save(sub, 1, Leaf(sub.halfway, sub.edge.momentum))
             # The integrator waits until all is saved: so nothing need be copied.
-            edge = self._leapfrog(sub.edge, sub.velocity, jnp.where(rounds < 0, 0.0, dt), value_and_grad)
+            edge = self._leapfrog(sub.edge, sub.way, jnp.where(rounds < 0, 0.0, dt), value_and_grad)
             sub = sub._replace(checkpoints=saved)
             return self._add_leaf(sub, edge, dt, energy, seed)
 
@@ -185,22 +192,23 @@ class NUTSKernel(Pytree):
         """Begin a subtree at one end of a trajectory."""
         edge = _select(rightwards, t.right, t.left)
         chosen = t.chosen._replace(log_weight=jnp.full_like(t.chosen.log_weight, -jnp.inf))
-        velocity = self._velocity(edge, dt)
-        before = Leaf(edge.position, edge.momentum)  # saved, but no test asks for what came before the first leaf
-        return Subtree(edge, velocity, before, chosen, t.checkpoints, jnp.int32(0), jnp.zeros((), bool), t.account)
+        # What is saved of the edge itself no test asks for.
+        nothing, no = edge.position, jnp.zeros((), bool)
+        return Subtree(edge, self._way(edge, dt), nothing, chosen, t.checkpoints, jnp.int32(0), no, t.account)
 
-    def _velocity(self, point: Point, dt: Array) -> Array:
-        """Give the velocity at which the integrator leaves a point."""
-        return self.metric.velocity(point.momentum + 0.5 * dt * point.gradient)
+    def _way(self, point: Point, dt: Array) -> Way:
+        """Leave a point."""
+        p = point.momentum + 0.5 * dt * point.gradient
+        return Way(p, self.metric.velocity(p))
 
-    def _leapfrog(self, point: Point, velocity: Array, dt: Array, value_and_grad: ValueAndGrad) -> Point:
-        q, p = point.position + dt * velocity, point.momentum + 0.5 * dt * point.gradient
+    def _leapfrog(self, point: Point, way: Way, dt: Array, value_and_grad: ValueAndGrad) -> Point:
+        q = point.position + dt * way.velocity
         log_density, g = value_and_grad(q)
-        return Point(q, p + 0.5 * dt * g, log_density, g)
+        return Point(q, way.momentum + 0.5 * dt * g, log_density, g)
 
     def _last(self, point: Point, dt: Array) -> Leaf:
         """See a point as the last one of a piece; with ``-dt``, as the first one."""
-        return Leaf(point.position + 0.5 * dt * self._velocity(point, dt), point.momentum)
+        return Leaf(point.position + 0.5 * dt * self._way(point, dt).velocity, point.momentum)
 
     def _energy(self, point: Point, velocity: Array) -> Array:
         return self.metric.kinetic_energy(point.momentum, velocity) - point.log_density
@@ -208,17 +216,19 @@ class NUTSKernel(Pytree):
     def _add_leaf(self, sub: Subtree, edge: Point, dt: Array, energy: Array, seed: Array) -> Subtree:
         """Take a new point into the subtree."""
         q, p, log_density, g = edge
-        velocity = self._velocity(edge, dt)
+        halfway = q - 0.5 * dt * sub.way.velocity
         # Where velocities are linear in momenta, that of the point is the mean of those before and after; no other
         # kinetic energy asks for it.
-        error = self._energy(edge, 0.5 * (sub.velocity + velocity)) - energy
+        before = self.metric.kinetic_energy(p, sub.way.velocity)
+        # The integrator goes on when nobody needs the former velocity any more: so it need not be copied.
+        way = self._way(edge, jnp.where(before < -jnp.inf, 0.0, dt))
+        error = 0.5 * (before + self.metric.kinetic_energy(p, way.velocity)) - log_density - energy
         # Neither NaN nor an infinite density, where a transform has underflowed, is a place to go to.
         error = jnp.where(error > -jnp.inf, error, jnp.inf)
         log_weight = _log_add(sub.chosen.log_weight, -error)
         take = uniform(seed, sub.account.num_steps, p.dtype) < jnp.exp(-error - log_weight)
-        chosen = _select(take, Proposal(q, g, log_density, error, log_weight), sub.chosen)
-        newest, last = Leaf(q - 0.5 * dt * sub.velocity, p), Leaf(q + 0.5 * dt * velocity, p)
-        checkpoints, turned = _find_turn(sub, newest, last, dt)
+        chosen, _ = _do_if(take, lambda _: Proposal(q, g, log_density, error, log_weight), sub.chosen)
+        checkpoints, turned = _find_turn(sub, Leaf(halfway, p), Leaf(q + 0.5 * dt * way.velocity, p), dt)
         worst = sub.account.worst_energy_error
         account = Account(
             total_acceptance=sub.account.total_acceptance + jnp.exp(-jnp.maximum(error, 0.0)),
@@ -228,8 +238,8 @@ class NUTSKernel(Pytree):
         )
         return Subtree(
             edge=edge,
-            velocity=velocity,
-            newest=newest,
+            way=way,
+            halfway=halfway,
             chosen=chosen._replace(log_weight=log_weight),
             checkpoints=checkpoints,
             num_leaves=sub.num_leaves + 1,
@@ -265,11 +275,10 @@ class NUTSKernel(Pytree):
         """
         edge = _select(rightwards, t.right, t.left)
         near, far = self._last(edge, -dt), self._last(_select(rightwards, t.left, t.right), -dt)
-        last = Leaf(sub.edge.position + 0.5 * dt * sub.velocity, sub.edge.momentum)
+        last = Leaf(sub.edge.position + 0.5 * dt * sub.way.velocity, sub.edge.momentum)
         first = self._opposite(Leaf(*(x[0, 0] for x in sub.checkpoints)), edge, dt)
         whole, old, new = (_is_turning(a, b, dt) for a, b in ((far, last), (far, first), (near, last)))
         return whole | (t.depth > 0) & (old | new)
-
 
     def _opposite(self, leaf: Leaf, before: Point, dt: Array) -> Leaf:
         """See the first leaf after a point as the last one of a piece that ends with it."""

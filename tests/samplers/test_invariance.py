@@ -172,7 +172,7 @@ def test_the_integrator_is_reversible_and_keeps_energy():
 
         def travel(point, dt, steps=steps, nuts=nuts):
             for _ in range(steps):
-                point = nuts._leapfrog(point, nuts._velocity(point, dt), dt, value_and_grad)
+                point = nuts._leapfrog(point, nuts._way(point, dt), dt, value_and_grad)
             return point
 
         def energy(point, nuts=nuts):

@@ -20,7 +20,7 @@ def found_leaf_by_leaf(positions, momenta, dt):
     sprout = nuts._sprout(nuts._start(zero, kernel.init(positions[0])), dt > 0, dt)
 
     def add(sub, leaf):
-        saved, _ = _save(sub, 1, sub.newest)
+        saved, _ = _save(sub, 1, Leaf(sub.halfway, sub.edge.momentum))
         point = Point(*leaf, jnp.zeros(()), zero)
         sub = nuts._add_leaf(sub._replace(checkpoints=saved), point, dt, jnp.zeros(()), seed)
         return sub, sub.turned
@@ -78,7 +78,7 @@ def test_the_way_of_a_piece_is_the_sum_of_velocities(metric, dt):
     q = jnp.array([2.5, 3.2])
     points = [Point(q, jnp.array([0.3, -0.4]), *value_and_grad(q))]
     for _ in range(7):
-        points.append(nuts._leapfrog(points[-1], nuts._velocity(points[-1], dt), dt, value_and_grad))
+        points.append(nuts._leapfrog(points[-1], nuts._way(points[-1], dt), dt, value_and_grad))
     velocities = jnp.stack([metric.velocity(p.momentum) for p in points])
     first, last = nuts._last(points[0], -dt), nuts._last(points[-1], dt)
     np.testing.assert_allclose(last.halfway - first.halfway, dt * velocities.sum(axis=0), rtol=1e-12, atol=1e-12)
