@@ -125,9 +125,11 @@ class Normal(Symmetric):
         return -0.5 * z * z - HALF_LOG_2PI
 
     def log_prob_sum(self, value: Array) -> Array:
-        if jnp.ndim(value) == 1 and jnp.size(value) >= MANY_ROWS:
-            return normal_rows(value, self.loc, self.scale)
-        return super().log_prob_sum(value)
+        # A family derived from this one may have another density.
+        if type(self) is not Normal or jnp.ndim(value) != 1 or jnp.size(value) < MANY_ROWS:
+            return super().log_prob_sum(value)
+        dtype = jnp.result_type(value, self.loc, self.scale, 1.0)
+        return normal_rows(*(jnp.asarray(x, dtype) for x in (value, self.loc, self.scale)))
 
     def _below(self, z: Array) -> Array:
         return ndtr(z)

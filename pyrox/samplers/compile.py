@@ -111,7 +111,7 @@ class ChainProgram:
         self._template = jax.eval_shape(self._start, jax.random.key_data(jax.random.key(0)), position)
         self._packing = Packing(self._template)
         self.native, self._executable = False, None
-        self._prepare, self._prepared, self._preparing = None, ([], []), threading.Lock()
+        self._prepare, self._prepared, self._preparing = None, None, threading.Lock()
         if native and not self.obstacles:
             try:
                 self._executable, self.native = self._compile(rewritten, shapes, native=True), True
@@ -178,11 +178,9 @@ class ChainProgram:
         if self._prepare is None:
             return []
         with self._preparing:
-            known, prepared = self._prepared
-            if len(known) != len(leaves) or any(a is not b for a, b in zip(known, leaves, strict=True)):
-                prepared = jax.block_until_ready(self._prepare(leaves))
-                self._prepared = leaves, prepared
-            return prepared
+            if self._prepared is None or not _are_same(self._prepared[0], leaves):
+                self._prepared = leaves, jax.block_until_ready(self._prepare(leaves))
+            return self._prepared[1]
 
     def _compile_renewal(self) -> Any:
         def renew(packed: list[Array]) -> list[Array]:
@@ -240,6 +238,11 @@ def trace_gradient(
     """Trace a log-density with its gradient, from fewer numbers where that can be; tell what was reduced."""
     log_density, reductions = reduce_rows(log_density, position, shapes)
     return jax.make_jaxpr(jax.value_and_grad(log_density))(position, shapes), reductions
+
+
+def _are_same(known: list, leaves: list) -> bool:
+    """Tell whether arrays are those known before; NumPy's may have been changed since."""
+    return all(a is b and isinstance(a, jax.Array) for a, b in zip(known, leaves, strict=True))
 
 
 def stack(chains: list[ChainState]) -> ChainState:

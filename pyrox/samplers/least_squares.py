@@ -10,15 +10,15 @@ group. Q and R follow from the data alone, and are computed once a call. Orthogo
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend import core
 
-from pyrox.likelihoods import HALF_LOG_2PI, normal_rows
+from pyrox.likelihoods import HALF_LOG_2PI, is_normal_rows
 from pyrox.samplers.linear import LinearRows, Tracing, linear_rows
 from pyrox.samplers.rewrite import bind
 from pyrox.typing import Array, Tree
@@ -27,8 +27,8 @@ from pyrox.typing import Array, Tree
 _INDEXING = 5
 # How many times less work there must be afterwards.
 _WORTHWHILE = 2
-# Most numbers that all rows share, and that a group has: to find the factors takes their squares times the rows.
-_MOST_SHARED, _MOST_GROUPED = 512, 8
+# Most multiplications for the factor of what all rows share: seconds.
+_MOST_WORK = 2**31
 _CALLS = frozenset({"jit", "pjit"})
 
 
@@ -57,7 +57,7 @@ def reduce_rows(log_density: Callable, *shapes: Tree) -> tuple[Callable, list[Re
     --------
     >>> import jax
     >>> import jax.numpy as jnp
-    >>> from pyrox.likelihoods import HALF_LOG_2PI, normal_rows
+    >>> from pyrox.likelihoods import normal_rows
     >>> from pyrox.samplers.least_squares import reduce_rows
     >>> position, data = jnp.array([1.0, 2.0]), {"x": jnp.arange(50.0), "y": jnp.ones(50)}
     >>> log_density = lambda q, data: normal_rows(data["y"], q[0] + q[1] * data["x"], 1.0)
@@ -68,45 +68,40 @@ def reduce_rows(log_density: Callable, *shapes: Tree) -> tuple[Callable, list[Re
     True
     """
     traced = jax.make_jaxpr(log_density)(*shapes)
-    if not _holds_marks(traced.jaxpr):
+    if not _holds_normal_rows(traced.jaxpr):
         return log_density, []
     # Inlined first: two calls of one function share their variables.
     arguments = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in traced.jaxpr.invars]
     flat = jax.make_jaxpr(lambda *args: _inline(traced, args))(*arguments)
-    found: list[Reduction] = []
 
     def reduced(position: Array, data: Tree) -> Array:
-        found.clear()
-        return _evaluate(flat, [position, *jax.tree.leaves(data)], found)
+        return _evaluate(flat, [position, *jax.tree.leaves(data)], [])
 
-    jax.eval_shape(reduced, *shapes)
+    found: list[Reduction] = []
+    jax.eval_shape(lambda *args: _evaluate(flat, list(args), found), *arguments)
     return (reduced, found) if found else (log_density, [])
 
 
-def _is_marked(eqn: Any) -> bool:
-    return eqn.primitive.name in _CALLS and eqn.params["name"] == normal_rows.__name__
-
-
-def _holds_marks(jaxpr: core.Jaxpr) -> bool:
-    calls = (eqn for eqn in jaxpr.eqns if eqn.primitive.name in _CALLS)
-    return any(_is_marked(eqn) or _holds_marks(eqn.params["jaxpr"].jaxpr) for eqn in calls)
+def _holds_normal_rows(jaxpr: core.Jaxpr) -> bool:
+    calls = (eqn.params["jaxpr"].jaxpr for eqn in jaxpr.eqns if eqn.primitive.name in _CALLS)
+    return any(map(is_normal_rows, jaxpr.eqns)) or any(map(_holds_normal_rows, calls))
 
 
 def _inline(closed: core.ClosedJaxpr, args: Any) -> list:
-    """Run a jaxpr with the calls in it inlined, but for the marked ones."""
+    """Run a jaxpr with the calls in it inlined."""
     tracing = Tracing.of(closed, args)
     for eqn in closed.jaxpr.eqns:
         inputs = [tracing.read(v) for v in eqn.invars]
-        opened = eqn.primitive.name in _CALLS and not _is_marked(eqn)
-        tracing.add(eqn, _inline(eqn.params["jaxpr"], inputs) if opened else bind(eqn, inputs))
+        inlined = eqn.primitive.name in _CALLS
+        tracing.add(eqn, _inline(eqn.params["jaxpr"], inputs) if inlined else bind(eqn, inputs))
     return [tracing.read(v) for v in closed.jaxpr.outvars]
 
 
 def _evaluate(closed: core.ClosedJaxpr, args: list, found: list[Reduction]) -> Array:
-    """Run a jaxpr, with reductions in place of the marked calls that have one."""
+    """Run a jaxpr, with reductions in place of the likelihoods that have one; append what they are."""
     tracing = Tracing.of(closed, args)
     for eqn in closed.jaxpr.eqns:
-        value = _reduce(tracing, eqn, found) if _is_marked(eqn) else None
+        value = _reduce(tracing, eqn, found) if is_normal_rows(eqn) else None
         tracing.add(eqn, bind(eqn, [tracing.read(v) for v in eqn.invars]) if value is None else [value])
     return tracing.read(closed.jaxpr.outvars[0])
 
@@ -120,18 +115,17 @@ def _reduce(tracing: Tracing, eqn: Any, found: list[Reduction]) -> Array | None:
     rows, y, scales = linear_rows(tracing, loc, n), tracing.read(value), tracing.read(scale)
     if rows is None or not _is_worthwhile(rows, n):
         return None
-    if number is None:
-        y, rows = y / scales, rows.times_fixed(1 / scales)
-        squares, log_scales = _squares(y, rows), jnp.sum(jnp.log(scales))
-    else:
-        squares, log_scales = _squares(y, rows) / number**2, n * jnp.log(number)
+    rows = rows.astype(y.dtype)
     found.append(Reduction(n, rows.num_dense + sum(g.table.shape[0] for g in rows.grouped)))
-    return -0.5 * squares - log_scales - n * HALF_LOG_2PI
+    if number is None:
+        squares = _squares(y / scales, rows.times_fixed(1 / scales), jnp.ones((), y.dtype))
+        return -0.5 * squares - jnp.sum(jnp.log(scales)) - n * HALF_LOG_2PI
+    return -0.5 * _squares(y, rows, number) - n * jnp.log(number) - n * HALF_LOG_2PI
 
 
 def _is_worthwhile(rows: LinearRows, n: int) -> bool:
     shared, grouped = rows.num_dense, len(rows.grouped)
-    if shared > _MOST_SHARED or grouped > _MOST_GROUPED or len({g.key for g in rows.grouped}) > 1:
+    if len({g.key for g in rows.grouped}) > 1 or n * shared**2 > _MOST_WORK:
         return False
     groups = rows.grouped[0].table.shape[0] if grouped else 0
     before = n * (2 * shared + 2 * _INDEXING * grouped + 4)
@@ -139,56 +133,142 @@ def _is_worthwhile(rows: LinearRows, n: int) -> bool:
     return before >= _WORTHWHILE * after
 
 
-def _squares(y: Array, rows: LinearRows) -> Array:
-    """Sum the squares of ``y - rows``, by modified Gram-Schmidt: the groups' columns first, then those of all rows."""
-    rest = y if rows.offset is None else y - rows.offset
-    matrix, shared = (jnp.concatenate(x, -1) for x in zip(*rows.dense, strict=True)) if rows.dense else (None, None)
-    columns, total = [g.coefficient for g in rows.grouped], 0.0
-    for j, (_, index, _, table) in enumerate(rows.grouped):
-        add_up = partial(_add_up, index=index, size=table.shape[0])
-        norm = jnp.sqrt(add_up(columns[j] ** 2))
-        unit = columns[j] * _inverse(norm)[index]
-        height = add_up(unit * rest)
-        rest = rest - unit * height[index]
-        along = norm * table - height
-        for i in range(j + 1, len(columns)):
-            height = add_up(unit * columns[i])
-            columns[i] = columns[i] - unit * height[index]
-            along = along + height * rows.grouped[i].table
-        if matrix is not None:
-            heights = lax.map(lambda x, unit=unit, add_up=add_up: add_up(unit * x), matrix.T)
-            matrix = matrix - unit[:, None] * heights.T[index]
-            along = along + shared @ heights
-        total = total + jnp.sum(along**2)
-    if matrix is not None:
-        factor, heights, rest = _orthogonalise(matrix, rest)
-        total = total + jnp.sum((factor @ shared - heights) ** 2)
-    return total + jnp.sum(rest**2)
+class _Columns(NamedTuple):
+    """What tables and numbers are multiplied with."""
+
+    grouped: Array  # (k, n)
+    index: Array  # the group of each row
+    groups: int
+    shared: Array  # (p, n)
+
+    def at(self, tables: Array, u: Array) -> Array:
+        """Give the rows for tables ``(k, groups)`` and numbers ``(p,)``."""
+        return jnp.sum(self.grouped * tables[:, self.index], 0) + u @ self.shared
+
+    def add_up(self, x: Array) -> Array:
+        """Add up the numbers of each group; the index lies inside."""
+        return jnp.zeros(self.groups, x.dtype).at[self.index].add(x, mode="promise_in_bounds")
 
 
-def _add_up(x: Array, index: Array, size: int) -> Array:
-    """Add up the numbers of each group."""
-    return jnp.zeros(size, x.dtype).at[index].add(x, mode="promise_in_bounds")
+class _Factors(NamedTuple):
+    """Triangular factors of columns, and a vector's heights along the orthogonal ones."""
+
+    grouped: Array  # (k, k, groups)
+    across: Array  # (k, p, groups)
+    shared: Array  # (p, p)
+    table_heights: Array  # (k, groups)
+    heights: Array  # (p,)
+    rest: Array  # what remains of the vector
+
+    def along(self, tables: Array, u: Array) -> tuple[Array, Array]:
+        """Give how far the columns go along the orthogonal ones, for tables and numbers."""
+        return jnp.sum(self.grouped * tables, 1) + jnp.sum(self.across * u[:, None], 1), self.shared @ u
+
+    def solve(self) -> tuple[Array, Array]:
+        """Give the tables and numbers of least squares; those of columns that say hardly anything new are zero."""
+        p, k = len(self.heights), len(self.table_heights)
+        least = float(np.sqrt(np.finfo(self.heights.dtype).eps))
+
+        def number(i: Array, u: Array) -> Array:
+            j = p - 1 - i
+            row = lax.dynamic_index_in_dim(self.shared, j, 0, keepdims=False)
+            missing = lax.dynamic_index_in_dim(self.heights, j, 0, keepdims=False) - jnp.sum(row * u)
+            own = lax.dynamic_index_in_dim(row, j, 0, keepdims=False)
+            return lax.dynamic_update_index_in_dim(u, missing * _inverse(own, least), j, 0)
+
+        u = lax.fori_loop(0, p, number, jnp.zeros_like(self.heights)) if p else self.heights
+        tables = jnp.zeros_like(self.table_heights)
+        for j in range(k - 1, -1, -1):
+            missing = self.table_heights[j] - jnp.sum(self.grouped[j] * tables, 0)
+            missing = missing - jnp.sum(self.across[j] * u[:, None], 0)
+            tables = tables.at[j].set(missing * _inverse(self.grouped[j, j], least))
+        return tables, u
 
 
-def _orthogonalise(matrix: Array, rest: Array) -> tuple[Array, Array, Array]:
-    """Give the triangular factor of a matrix, the heights of a vector along the orthogonal one, and what remains."""
-    numbers = jnp.arange(matrix.shape[1])
+def _squares(y: Array, rows: LinearRows, scale: Array) -> Array:
+    """Sum the squares of ``(y - rows) / scale``.
 
-    def column(j: Array, carry: tuple) -> tuple:
-        matrix, factor, heights, rest = carry
-        own = lax.dynamic_index_in_dim(matrix, j, 1, keepdims=False)
+    Measured from the least-squares solution: so nothing cancels where y is far from zero.
+    """
+    columns, tables, u = _columns(rows, len(y), y.dtype)
+    y = y if rows.offset is None else y - rows.offset
+    first_tables, first_u = _factor(columns, y).solve()
+    factors = _factor(columns, y - columns.at(first_tables, first_u))
+    along = factors.along(tables - first_tables, u - first_u)
+    size = jnp.max(jnp.abs(factors.rest), initial=0.0)
+    rest = size * jnp.sqrt(jnp.sum((factors.rest * _inverse(size)) ** 2))
+    off = [(a - b) / scale for a, b in zip(along, (factors.table_heights, factors.heights), strict=True)]
+    return jnp.sum(off[0] ** 2) + jnp.sum(off[1] ** 2) + (rest / scale) ** 2
+
+
+def _columns(rows: LinearRows, n: int, dtype: Any) -> tuple[_Columns, Array, Array]:
+    """Stack columns, each divided by its largest number, and what they are multiplied with, times that number."""
+    none = (jnp.zeros((0, n), dtype), jnp.zeros(0, dtype))
+    shared, u = (jnp.concatenate(x) for x in zip(none, *rows.dense, strict=True))
+    groups = rows.grouped[0].table.shape[0] if rows.grouped else 0
+    grouped, tables = jnp.zeros((0, n), dtype), jnp.zeros((0, groups), dtype)
+    index = jnp.zeros(n, int)
+    if rows.grouped:
+        grouped, tables = (jnp.stack([g[i] for g in rows.grouped]) for i in (2, 3))
+        index = rows.grouped[0].index
+    sizes = [jnp.max(jnp.abs(x), axis=1, initial=0.0) for x in (grouped, shared)]
+    grouped, shared = (x * _inverse(size)[:, None] for x, size in zip((grouped, shared), sizes, strict=True))
+    return _Columns(grouped, index, groups, shared), tables * sizes[0][:, None], u * sizes[1]
+
+
+def _factor(columns: _Columns, rest: Array) -> _Factors:
+    """Make columns orthogonal by modified Gram-Schmidt: the groups' first, then those of all rows."""
+    grouped, _, groups, shared = columns
+    factor, across, heights = [], [], []
+    for j in range(len(grouped)):
+        norm = jnp.sqrt(columns.add_up(grouped[j] ** 2))
+        unit = grouped[j] * _inverse(norm)[columns.index]
+        later = [columns.add_up(unit * grouped[i]) for i in range(j + 1, len(grouped))]
+        factor.append(jnp.stack([*[jnp.zeros_like(norm)] * j, norm, *later]))
+        rests = (x - unit * h[columns.index] for x, h in zip(grouped[j + 1 :], later, strict=True))
+        grouped = [*grouped[: j + 1], *rests]
+        across.append(_map_rows(lambda x, unit=unit: columns.add_up(unit * x), shared, groups))
+        shared = shared - unit * across[-1][:, columns.index]
+        heights.append(columns.add_up(unit * rest))
+        rest = rest - unit * heights[-1][columns.index]
+    triangle, ends, rest = _orthogonalise(shared, rest)
+    k, p = len(factor), len(shared)
+    return _Factors(
+        jnp.stack(factor) if factor else jnp.zeros((k, k, groups), rest.dtype),
+        jnp.stack(across) if across else jnp.zeros((k, p, groups), rest.dtype),
+        triangle,
+        jnp.stack(heights) if heights else jnp.zeros((k, groups), rest.dtype),
+        ends,
+        rest,
+    )
+
+
+def _map_rows(fn: Callable, rows: Array, length: int) -> Array:
+    return lax.map(fn, rows) if len(rows) else jnp.zeros((0, length), rows.dtype)
+
+
+def _orthogonalise(columns: Array, rest: Array) -> tuple[Array, Array, Array]:
+    """Give the triangular factor of columns, the heights of a vector along the orthogonal ones, and what remains."""
+    p = len(columns)
+    blank = jnp.zeros((p, p), columns.dtype)
+    if not p:
+        return blank, jnp.zeros(0, columns.dtype), rest
+    numbers = jnp.arange(p)
+
+    def make_orthogonal(j: Array, carry: tuple) -> tuple:
+        columns, factor, heights, rest = carry
+        own = lax.dynamic_index_in_dim(columns, j, 0, keepdims=False)
         norm = jnp.sqrt(jnp.sum(own**2))
         unit = own * _inverse(norm)
-        later = jnp.where(numbers > j, unit @ matrix, 0.0)
+        later = jnp.where(numbers > j, columns @ unit, 0.0)
         height = jnp.sum(unit * rest)
         factor = lax.dynamic_update_index_in_dim(factor, jnp.where(numbers == j, norm, later), j, 0)
-        return matrix - unit[:, None] * later, factor, jnp.where(numbers == j, height, heights), rest - unit * height
+        return columns - later[:, None] * unit, factor, jnp.where(numbers == j, height, heights), rest - unit * height
 
-    blank = jnp.zeros((matrix.shape[1], matrix.shape[1]), matrix.dtype)
-    _, factor, heights, rest = lax.fori_loop(0, len(numbers), column, (matrix, blank, blank[0], rest))
+    _, factor, heights, rest = lax.fori_loop(0, p, make_orthogonal, (columns, blank, blank[0], rest))
     return factor, heights, rest
 
 
-def _inverse(x: Array) -> Array:
-    return jnp.where(x > 0, 1 / x, 0.0)
+def _inverse(x: Array, least: float = 0.0) -> Array:
+    """Give 1 / x, and 0 of what is not above the least: a column that is all zero has no direction."""
+    return jnp.where(x > least, 1 / x, 0.0)
