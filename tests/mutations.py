@@ -23,6 +23,7 @@ LIMIT_SECONDS = 1500
 LAWS = "tests/dist/test_reference.py", "tests/dist/test_laws.py"
 MAPS = "tests/dist/test_transforms.py", "tests/dist/test_constraints.py"
 KERNELS = "tests/samplers/test_turns.py", "tests/samplers/test_invariance.py", "tests/samplers/test_chain.py"
+REDUCTIONS = ("tests/samplers/test_least_squares.py",)
 RECIPES = "tests/samplers/test_chain.py", "tests/samplers/test_recipes.py", "tests/test_sample.py"
 DENSITIES = "tests/model/test_density.py", "tests/model/test_handlers.py"
 FITS = "tests/vi/test_objectives.py", "tests/vi/test_conjugate.py", "tests/vi/test_guides.py", "tests/vi/test_fit.py"
@@ -97,6 +98,11 @@ SAMPLERS = [
     Mutation("samplers/metric_adaptation.py", "mine.products[0] / scale - mine.products[1] * scale",
              "mine.products[0] / scale + mine.products[1] * scale", RECIPES),
     Mutation("samplers/metrics.py", "(noise + (self.stretch**-0.5 - 1)", "(noise + (self.stretch**0.5 - 1)", KERNELS),
+    Mutation("samplers/linear.py", "left.plus(right.times_fixed(-1.0))", "left.plus(right)", REDUCTIONS),
+    Mutation("samplers/linear.py", "self.ways.setdefault((i, *way), len(self.ways))", "i", REDUCTIONS),
+    Mutation("samplers/least_squares.py", "later = jnp.where(numbers > j, columns @ unit, 0.0)",
+             "later = jnp.where(numbers > j + 1, columns @ unit, 0.0)", REDUCTIONS),
+    Mutation("samplers/least_squares.py", "- n * jnp.log(number) - n", "- jnp.log(number) - n", REDUCTIONS),
     Mutation("samplers/counter.py", "_UNIT = 2.0**-24", "_UNIT = 2.0**-23",
              ("tests/samplers/test_counter.py", *KERNELS)),
 ]  # fmt: skip

@@ -151,38 +151,48 @@ class _Columns(NamedTuple):
 
 
 class _Factors(NamedTuple):
-    """Triangular factors of columns, and a vector's heights along the orthogonal ones."""
+    """Columns made orthogonal, and the triangular factors that tell how far the old ones go along them."""
 
+    columns: _Columns  # of length one, or zero
     grouped: Array  # (k, k, groups)
     across: Array  # (k, p, groups)
     shared: Array  # (p, p)
-    table_heights: Array  # (k, groups)
-    heights: Array  # (p,)
-    rest: Array  # what remains of the vector
 
     def along(self, tables: Array, u: Array) -> tuple[Array, Array]:
-        """Give how far the columns go along the orthogonal ones, for tables and numbers."""
+        """Give how far the rows of tables and numbers go along the orthogonal columns."""
         return jnp.sum(self.grouped * tables, 1) + jnp.sum(self.across * u[:, None], 1), self.shared @ u
 
-    def solve(self) -> tuple[Array, Array]:
-        """Give the tables and numbers of least squares; those of columns that say hardly anything new are zero."""
-        p, k = len(self.heights), len(self.table_heights)
-        least = float(np.sqrt(np.finfo(self.heights.dtype).eps))
+    def heights(self, rest: Array) -> tuple[Array, Array, Array]:
+        """Give how far a vector goes along the orthogonal columns, and what remains of it."""
+        found = []
+        for unit in self.columns.grouped:
+            found.append(self.columns.add_up(unit * rest))
+            rest = rest - unit * found[-1][self.columns.index]
 
-        def number(i: Array, u: Array) -> Array:
+        def step(rest: Array, unit: Array) -> tuple[Array, Array]:
+            height = jnp.sum(unit * rest)
+            return rest - unit * height, height
+
+        rest, heights = lax.scan(step, rest, self.columns.shared)
+        return _stack(found, (0, self.columns.groups), rest.dtype), heights, rest
+
+    def solve(self, tables: Array, u: Array) -> tuple[Array, Array]:
+        """Give the tables and numbers that go so far; those of columns that say hardly anything new are zero."""
+        p, least = len(u), float(np.sqrt(np.finfo(u.dtype).eps))
+
+        def number(i: Array, found: Array) -> Array:
             j = p - 1 - i
             row = lax.dynamic_index_in_dim(self.shared, j, 0, keepdims=False)
-            missing = lax.dynamic_index_in_dim(self.heights, j, 0, keepdims=False) - jnp.sum(row * u)
             own = lax.dynamic_index_in_dim(row, j, 0, keepdims=False)
-            return lax.dynamic_update_index_in_dim(u, missing * _inverse(own, least), j, 0)
+            missing = lax.dynamic_index_in_dim(u, j, 0, keepdims=False) - jnp.sum(row * found)
+            return lax.dynamic_update_index_in_dim(found, missing * _inverse(own, least), j, 0)
 
-        u = lax.fori_loop(0, p, number, jnp.zeros_like(self.heights)) if p else self.heights
-        tables = jnp.zeros_like(self.table_heights)
-        for j in range(k - 1, -1, -1):
-            missing = self.table_heights[j] - jnp.sum(self.grouped[j] * tables, 0)
-            missing = missing - jnp.sum(self.across[j] * u[:, None], 0)
-            tables = tables.at[j].set(missing * _inverse(self.grouped[j, j], least))
-        return tables, u
+        found = lax.fori_loop(0, p, number, jnp.zeros_like(u)) if p else u
+        table = jnp.zeros_like(tables)
+        for j in range(len(tables) - 1, -1, -1):
+            missing = tables[j] - jnp.sum(self.grouped[j] * table, 0) - jnp.sum(self.across[j] * found[:, None], 0)
+            table = table.at[j].set(missing * _inverse(self.grouped[j, j], least))
+        return table, found
 
 
 def _squares(y: Array, rows: LinearRows, scale: Array) -> Array:
@@ -192,13 +202,14 @@ def _squares(y: Array, rows: LinearRows, scale: Array) -> Array:
     """
     columns, tables, u = _columns(rows, len(y), y.dtype)
     y = y if rows.offset is None else y - rows.offset
-    first_tables, first_u = _factor(columns, y).solve()
-    factors = _factor(columns, y - columns.at(first_tables, first_u))
+    factors = _factor(columns)
+    first_tables, first_u = factors.solve(*factors.heights(y)[:2])
+    *heights, rest = factors.heights(y - columns.at(first_tables, first_u))
     along = factors.along(tables - first_tables, u - first_u)
-    size = jnp.max(jnp.abs(factors.rest), initial=0.0)
-    rest = size * jnp.sqrt(jnp.sum((factors.rest * _inverse(size)) ** 2))
-    off = [(a - b) / scale for a, b in zip(along, (factors.table_heights, factors.heights), strict=True)]
-    return jnp.sum(off[0] ** 2) + jnp.sum(off[1] ** 2) + (rest / scale) ** 2
+    size = jnp.max(jnp.abs(rest), initial=0.0)
+    length = size * jnp.sqrt(jnp.sum((rest * _inverse(size)) ** 2))
+    off = [(a - b) / scale for a, b in zip(along, heights, strict=True)]
+    return jnp.sum(off[0] ** 2) + jnp.sum(off[1] ** 2) + (length / scale) ** 2
 
 
 def _columns(rows: LinearRows, n: int, dtype: Any) -> tuple[_Columns, Array, Array]:
@@ -216,57 +227,49 @@ def _columns(rows: LinearRows, n: int, dtype: Any) -> tuple[_Columns, Array, Arr
     return _Columns(grouped, index, groups, shared), tables * sizes[0][:, None], u * sizes[1]
 
 
-def _factor(columns: _Columns, rest: Array) -> _Factors:
+def _factor(columns: _Columns) -> _Factors:
     """Make columns orthogonal by modified Gram-Schmidt: the groups' first, then those of all rows."""
-    grouped, _, groups, shared = columns
-    factor, across, heights = [], [], []
+    grouped, index, groups, shared = columns
+    units, factor, across, rests = [], [], [], list(grouped)
     for j in range(len(grouped)):
-        norm = jnp.sqrt(columns.add_up(grouped[j] ** 2))
-        unit = grouped[j] * _inverse(norm)[columns.index]
-        later = [columns.add_up(unit * grouped[i]) for i in range(j + 1, len(grouped))]
+        norm = jnp.sqrt(columns.add_up(rests[j] ** 2))
+        unit = rests[j] * _inverse(norm)[index]
+        later = [columns.add_up(unit * x) for x in rests[j + 1 :]]
+        rests[j + 1 :] = [x - unit * h[index] for x, h in zip(rests[j + 1 :], later, strict=True)]
+        shared_height = lax.map(lambda x, unit=unit: columns.add_up(unit * x), shared)
+        shared = shared - unit * shared_height[:, index]
+        units.append(unit)
         factor.append(jnp.stack([*[jnp.zeros_like(norm)] * j, norm, *later]))
-        rests = (x - unit * h[columns.index] for x, h in zip(grouped[j + 1 :], later, strict=True))
-        grouped = [*grouped[: j + 1], *rests]
-        across.append(_map_rows(lambda x, unit=unit: columns.add_up(unit * x), shared, groups))
-        shared = shared - unit * across[-1][:, columns.index]
-        heights.append(columns.add_up(unit * rest))
-        rest = rest - unit * heights[-1][columns.index]
-    triangle, ends, rest = _orthogonalise(shared, rest)
-    k, p = len(factor), len(shared)
+        across.append(shared_height)
+    shared, triangle = _orthogonalise(shared)
+    k, p, dtype = len(grouped), len(shared), shared.dtype
     return _Factors(
-        jnp.stack(factor) if factor else jnp.zeros((k, k, groups), rest.dtype),
-        jnp.stack(across) if across else jnp.zeros((k, p, groups), rest.dtype),
+        columns._replace(grouped=_stack(units, grouped.shape, dtype), shared=shared),
+        _stack(factor, (k, k, groups), dtype),
+        _stack(across, (k, p, groups), dtype),
         triangle,
-        jnp.stack(heights) if heights else jnp.zeros((k, groups), rest.dtype),
-        ends,
-        rest,
     )
 
 
-def _map_rows(fn: Callable, rows: Array, length: int) -> Array:
-    return lax.map(fn, rows) if len(rows) else jnp.zeros((0, length), rows.dtype)
+def _stack(rows: list, shape: tuple[int, ...], dtype: Any) -> Array:
+    return jnp.stack(rows) if rows else jnp.zeros(shape, dtype)
 
 
-def _orthogonalise(columns: Array, rest: Array) -> tuple[Array, Array, Array]:
-    """Give the triangular factor of columns, the heights of a vector along the orthogonal ones, and what remains."""
-    p = len(columns)
-    blank = jnp.zeros((p, p), columns.dtype)
-    if not p:
-        return blank, jnp.zeros(0, columns.dtype), rest
-    numbers = jnp.arange(p)
+def _orthogonalise(columns: Array) -> tuple[Array, Array]:
+    """Make columns ``(p, n)`` orthogonal, each of length one or zero, and give their triangular factor."""
+    numbers = jnp.arange(len(columns))
 
     def make_orthogonal(j: Array, carry: tuple) -> tuple:
-        columns, factor, heights, rest = carry
+        columns, factor = carry
         own = lax.dynamic_index_in_dim(columns, j, 0, keepdims=False)
         norm = jnp.sqrt(jnp.sum(own**2))
         unit = own * _inverse(norm)
         later = jnp.where(numbers > j, columns @ unit, 0.0)
-        height = jnp.sum(unit * rest)
         factor = lax.dynamic_update_index_in_dim(factor, jnp.where(numbers == j, norm, later), j, 0)
-        return columns - later[:, None] * unit, factor, jnp.where(numbers == j, height, heights), rest - unit * height
+        return lax.dynamic_update_index_in_dim(columns - later[:, None] * unit, unit, j, 0), factor
 
-    _, factor, heights, rest = lax.fori_loop(0, p, make_orthogonal, (columns, blank, blank[0], rest))
-    return factor, heights, rest
+    blank = jnp.zeros((len(columns), len(columns)), columns.dtype)
+    return lax.fori_loop(0, len(columns), make_orthogonal, (columns, blank)) if len(columns) else (columns, blank)
 
 
 def _inverse(x: Array, least: float = 0.0) -> Array:

@@ -23,6 +23,7 @@ class Problem(NamedTuple):
 
 SCHOOLS = regression.schools_graph, regression.schools_function
 LOGISTIC = regression.logistic_graph, regression.logistic_function
+LINEAR = regression.linear_graph, regression.linear_function
 SLOPES = regression.slopes_graph, regression.slopes_function
 HORSESHOE = regression.horseshoe_graph, regression.horseshoe_function
 ITEMS = latent.items_graph, latent.items_function
@@ -34,6 +35,7 @@ PROBLEMS = {
     "eight schools": Problem.of(*SCHOOLS, "mu tau z"),
     "logistic 1000 x 24": Problem.of(*LOGISTIC, "intercept beta", 1000, 24),
     "logistic 20000 x 50": Problem.of(*LOGISTIC, "intercept beta", 20_000, 50),
+    "linear 5000 x 20": Problem.of(*LINEAR, "intercept beta sigma", 5000, 20),
     "varying slopes": Problem.of(*SLOPES, "mu_a mu_b sigma_a sigma_b sigma a b"),
     "item response": Problem.of(*ITEMS, "level ability difficulty discrimination"),
     "volatility 1000": Problem.of(*VOLATILITY, "sigma nu z", 1000),

@@ -58,6 +58,35 @@ def logistic_function(rows, columns):
     return model, _logistic_data(rows, columns)
 
 
+def _linear_data(rows, columns):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(rows, columns))
+    return x, 0.3 + x @ rng.normal(0, 0.5, columns) + rng.normal(0, 0.7, rows)
+
+
+def linear_graph(pm, rows, columns):
+    x, y = _linear_data(rows, columns)
+    with pm.Model() as model:
+        intercept = pm.Normal("intercept", 0.0, 1.0)
+        beta = pm.Normal("beta", 0.0, 1.0, shape=columns)
+        sigma = pm.HalfNormal("sigma", 1.0)
+        pm.Normal("y", intercept + pm.math.dot(x, beta), sigma, observed=y)
+    return model
+
+
+def linear_function(rows, columns):
+    import numpyro
+    from numpyro import distributions as dist
+
+    def model(x, y):
+        intercept = numpyro.sample("intercept", dist.Normal(0.0, 1.0))
+        beta = numpyro.sample("beta", dist.Normal(0.0, 1.0).expand([columns]))
+        sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
+        numpyro.sample("y", dist.Normal(intercept + x @ beta, sigma), obs=y)
+
+    return model, _linear_data(rows, columns)
+
+
 def _slopes_data(rows=919, groups=85):
     rng = np.random.default_rng(2)
     group = rng.integers(0, groups, rows)
