@@ -16,7 +16,7 @@ import pyrox as px
 from pyrox.samplers.compile import _NATIVE_OPTIONS, _as_one_kernel, _lower, trace_gradient
 from pyrox.samplers.hoist import Hoisted
 from pyrox.samplers.kernel import Info
-from pyrox.samplers.rewrite import rewrite
+from pyrox.samplers.rewrite import rewrite, unsupported
 from pyrox.target import target_of
 
 STEPS = Info._fields.index("n_steps")
@@ -24,7 +24,7 @@ SECONDS = 0.3
 
 
 def gradient_loops(density, data):
-    """Compile loops of nothing but gradients, the ordinary way and as one kernel."""
+    """Compile loops of nothing but gradients, the ordinary way and, where it can be, as one kernel."""
     traced, _ = trace_gradient(density, jnp.zeros(density.dim), data)
 
     def loop(gradient):
@@ -41,9 +41,12 @@ def gradient_loops(density, data):
 
         return run
 
-    ordinary, native = loop(rewrite(traced, {})), _as_one_kernel(loop(rewrite(traced)))
+    ordinary, kernel = rewrite(traced, {}), rewrite(traced)
     shapes = jnp.zeros(density.dim), data, jnp.int32(1)
-    return [_lower(ordinary, *shapes), _lower(native, *shapes, options=_NATIVE_OPTIONS)]
+    loops = [_lower(loop(ordinary), *shapes)]
+    if not unsupported(kernel):
+        loops.append(_lower(_as_one_kernel(loop(kernel)), *shapes, options=_NATIVE_OPTIONS))
+    return loops
 
 
 def per_call(executable, position, data, n):
@@ -61,7 +64,7 @@ def measure(name, repeats):
     n = max(10, int(SECONDS / per_call(loops[0], start, data, 100) * 1e6))
     rows = []
     for repeat in range(repeats):
-        row = [per_call(loop, start, data, n) for loop in loops]
+        row = [per_call(loop, start, data, n) for loop in (*loops, loops[0])[:2]]
         chain = program.start(np.array([0, repeat], np.uint32), start, 1000, 0.8)
         seconds, steps = 0.0, 0.0
         for _ in range(2000 // min(program.buffer, 1000)):
