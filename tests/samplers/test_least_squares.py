@@ -60,6 +60,7 @@ OTHERS = {
     "not linear": lambda: px.math.exp(_vector("a", GROUPS)[GROUP]),
     "a product of two tables": lambda: _vector("a", GROUPS)[GROUP] * _vector("b", GROUPS)[GROUP],
     "crossed groups": lambda: _vector("a", GROUPS)[GROUP] + _vector("b", 4)[OTHER],
+    "crossed groups of one size": lambda: _vector("a", GROUPS)[GROUP] + _vector("b", GROUPS)[GROUP[::-1].copy()],
     "a number for every row": lambda: _vector("a", ROWS),
     "a wide matrix": lambda: px.math.dot(RNG.normal(size=(ROWS, 250)), _vector(size=250)),
 }
