@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pyrox.likelihoods import HALF_LOG_2PI
 from pyrox.typing import Array
 
-HALF_LOG_2PI = 0.9189385332046727
 LOG_2 = 0.6931471805599453
 LOG_PI = 1.1447298858494002
 EULER_GAMMA = 0.5772156649015329

@@ -5,7 +5,7 @@ With independent rows and one scale the rows :math:`y` matter only through the s
 .. math:: \lVert y - X u \rVert^2 = \lVert z - R u \rVert^2 + \mathrm{const}, \qquad X = Q R, \quad z = Q^T y
 
 and R has as many rows as u has numbers, however many y has. Of a table of groups R is block-diagonal: a few numbers a
-group. Q and R follow from the data alone, and are computed once a call. Orthogonal factors, unlike the products
+group. Q and R follow from the data alone, and are computed once a run. Orthogonal factors, unlike the products
 :math:`X^T X`, lose no digits where columns are nearly dependent.
 """
 

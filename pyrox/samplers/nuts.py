@@ -132,7 +132,8 @@ class NUTSKernel(Pytree):
         step_size = jnp.where(fresh, 0.0, self.step_size)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype)
         start = self._start(self.metric.momentum(noise), state)
-        energy = self._energy(start.left, self.metric.velocity(start.left.momentum))
+        p = start.left.momentum
+        energy = self.metric.kinetic_energy(p, self.metric.velocity(p)) - state.log_density
 
         def grow(sub: Subtree, dt: Array) -> Subtree:
             saved, rounds = _save(sub, 1, Leaf(sub.halfway, sub.edge.momentum))
@@ -209,9 +210,6 @@ class NUTSKernel(Pytree):
     def _last(self, point: Point, dt: Array) -> Leaf:
         """See a point as the last one of a piece; with ``-dt``, as the first one."""
         return Leaf(point.position + 0.5 * dt * self._way(point, dt).velocity, point.momentum)
-
-    def _energy(self, point: Point, velocity: Array) -> Array:
-        return self.metric.kinetic_energy(point.momentum, velocity) - point.log_density
 
     def _add_leaf(self, sub: Subtree, edge: Point, dt: Array, energy: Array, seed: Array) -> Subtree:
         """Take a new point into the subtree."""
