@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax, random
 
@@ -11,6 +12,7 @@ from pyrox.samplers.adaptation import Adapter, Moment, search_all, start_all, up
 from pyrox.samplers.directions import Window, empty_window, estimate, last_renewal, record, schedule_next
 from pyrox.samplers.kernel import Info, Kernel, State, ValueAndGrad
 from pyrox.samplers.recipe import Recipe
+from pyrox.samplers.vectors import do_if
 from pyrox.typing import Array, ArrayLike, Key
 
 
@@ -162,27 +164,25 @@ def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], value_and_grad: V
 
     moved = new.log_density != chain.state.log_density
 
-    def evaluated() -> tuple:
-        mine, kernel = start_all(adapters, chain.kernel, new)
-        return jnp.int32(Phase.SEARCH), chain.iteration, new, kernel, mine
+    def evaluated(_: tuple) -> tuple:
+        return start_all(adapters, chain.kernel, new)
 
-    def searched() -> tuple:
-        mine, kernel, settled = search_all(adapters, chain.adapters, chain.kernel, info)
-        phase = jnp.where(settled, Phase.TRANSITION, Phase.SEARCH).astype(jnp.int32)
-        return phase, chain.iteration, chain.state, kernel, mine
+    def searched(learnt: tuple) -> tuple:
+        mine, kernel, settled = search_all(adapters, *learnt[:2], info)
+        return mine, kernel, settled
 
-    def warmed_up() -> tuple:
+    def warmed_up(learnt: tuple) -> tuple:
         moment = Moment(chain.iteration, chain.num_warmup, new, info, moved, renewed=jnp.zeros((), bool))
-        mine, kernel = update_all(adapters, chain.adapters, chain.kernel, moment)
-        return chain.phase, chain.iteration + 1, new, kernel, mine
-
-    def drawn() -> tuple:
-        return chain.phase, chain.iteration + 1, new, chain.kernel, chain.adapters
+        return update_all(adapters, *learnt, moment)
 
     warming = moving & (chain.iteration < chain.num_warmup)
-    done = chain.phase + (moving & ~warming)
-    phase, iteration, state, kernel, mine = lax.switch(done, (evaluated, searched, warmed_up, drawn))
-    chain = chain._replace(phase=phase, iteration=iteration, state=state, kernel=kernel, adapters=mine)
+    evaluating, searching = chain.phase == Phase.EVALUATE, chain.phase == Phase.SEARCH
+    learnt, _ = do_if(evaluating, evaluated, (chain.adapters, chain.kernel))
+    (*learnt, settled), _ = do_if(searching, searched, (*learnt, jnp.zeros((), bool)))
+    (mine, kernel), _ = do_if(warming, warmed_up, tuple(learnt))
+    phase = jnp.where(moving | settled, Phase.TRANSITION, Phase.SEARCH).astype(jnp.int32)
+    state = jax.tree.map(lambda a, b: jnp.where(searching, a, b), chain.state, new)
+    chain = chain._replace(phase=phase, iteration=chain.iteration+moving, state=state, kernel=kernel, adapters=mine)
     # Not inside the branches, which would copy the window.
     return _look_ahead(chain, warming, moved), info
 

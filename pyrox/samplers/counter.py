@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 
+from pyrox.samplers.vectors import do_if
 from pyrox.typing import Array, Key
 
 _UNIT = 2.0**-24
 
 
-def noise_and_seed(key: Key, dim: int, dtype: np.dtype) -> tuple[Array, Array]:
+def noise_and_seed(key: Key, dim: int, dtype: np.dtype, wanted: Array) -> tuple[Array, Array]:
     r"""Draw standard normal numbers, and a seed for ``uniform``, by one call of JAX's generator.
 
     .. math:: x = \sqrt 2 \, \mathrm{erf}^{-1}(2 u - 1)
@@ -26,6 +27,8 @@ def noise_and_seed(key: Key, dim: int, dtype: np.dtype) -> tuple[Array, Array]:
         How many normal numbers.
     dtype
         Of the normal numbers.
+    wanted
+        Whether there are to be any: else they are zero.
 
     Returns
     -------
@@ -33,9 +36,15 @@ def noise_and_seed(key: Key, dim: int, dtype: np.dtype) -> tuple[Array, Array]:
     """
     width, digits = (np.uint64, 53) if np.dtype(dtype).itemsize == 8 else (np.uint32, 24)
     bits = random.bits(key, (dim + 2,), width)
-    whole = (bits[:dim] >> width(np.iinfo(width).bits - digits)).astype(dtype)
-    u = (whole + 0.5) * jnp.asarray(2.0**-digits, dtype)
-    return np.sqrt(2.0).astype(dtype) * lax.erf_inv(2 * u - 1), bits[dim:].astype(np.uint32)
+
+    def draw(_: Array) -> Array:
+        whole = (bits[:dim] >> width(np.iinfo(width).bits - digits)).astype(dtype)
+        u = (whole + 0.5) * jnp.asarray(2.0**-digits, dtype)
+        return np.sqrt(2.0).astype(dtype) * lax.erf_inv(2 * u - 1)
+
+    # In a loop of their own: else they would be computed anew in every loop that uses them.
+    noise, _ = do_if(wanted, draw, jnp.zeros(dim, dtype))
+    return noise, bits[dim:].astype(np.uint32)
 
 
 def uniform(seed: Array, counter: Array, dtype: np.dtype) -> Array:

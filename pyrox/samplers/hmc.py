@@ -63,7 +63,7 @@ class HMCKernel(Pytree):
         dt = jnp.where(fresh, 0.0, self.step_size)
         limit = jnp.where(fresh, 1, jnp.left_shift(1, max_tree_depth) - 1)
         wanted = jnp.clip(jnp.ceil(self.trajectory_length / self.step_size), 1, limit)
-        noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype)
+        noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
         p = self.metric.momentum(noise)
         energy = self.metric.kinetic_energy(p, self.metric.velocity(p)) - state.log_density
 

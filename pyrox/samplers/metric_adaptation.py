@@ -8,22 +8,33 @@ import jax.numpy as jnp
 from pyrox._pytree import Pytree
 from pyrox.samplers.adaptation import Moment
 from pyrox.samplers.kernel import Info, Kernel, State
+from pyrox.samplers.metrics import Metric
+from pyrox.samplers.vectors import do_if, inner
 from pyrox.typing import Array
 
 
+class Pair(NamedTuple):
+    """Something of draws, and the same of their gradients."""
+
+    draws: Array
+    gradients: Array
+
+
 class Spread(NamedTuple):
-    """Running means and sums of squares (Welford)."""
+    """Running means and sums of squares (Welford) of an array, or of several."""
 
     count: Array
-    mean: Array
-    squares: Array
+    mean: Any
+    squares: Any
 
 
-def _observe(spread: Spread, values: Array) -> Spread:
+def _observe(spread: Spread, values: Any) -> Spread:
     count = spread.count + 1
-    delta = values - spread.mean
-    mean = spread.mean + delta / count
-    return Spread(count, mean, spread.squares + delta * (values - mean))
+    mean = jax.tree.map(lambda m, x: m + (x - m) / count, spread.mean, values)
+    squares = jax.tree.map(
+        lambda s, x, old, new: s + (x - old) * (x - new), spread.squares, values, spread.mean, mean
+    )
+    return Spread(count, mean, squares)
 
 
 def _select(condition: Array, new: Any, old: Any) -> Any:
@@ -31,7 +42,7 @@ def _select(condition: Array, new: Any, old: Any) -> Any:
 
 
 def _empty(like: Spread) -> Spread:
-    return Spread(*(jnp.zeros_like(x) for x in like))
+    return jax.tree.map(jnp.zeros_like, like)
 
 
 class FixedMetric(Pytree):
@@ -119,8 +130,8 @@ class FisherDiagonal(Pytree):
 
     def start(self, kernel: Kernel, state: State) -> tuple[tuple[Spread, Spread], Kernel]:
         inverse_mass = _first_inverse_mass(state.gradient)
-        zeros = jnp.zeros((2, *state.gradient.shape), state.gradient.dtype)
-        empty = Spread(jnp.zeros_like(state.log_density), zeros, zeros)
+        zeros = jnp.zeros_like(state.gradient)
+        empty = Spread(jnp.zeros_like(state.log_density), Pair(zeros, zeros), Pair(zeros, zeros))
         return (empty, empty), kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass))
 
     def search(self, mine: tuple, kernel: Kernel, info: Info) -> tuple[tuple, Kernel, Array]:
@@ -129,53 +140,56 @@ class FisherDiagonal(Pytree):
     def update(
         self, mine: tuple[Spread, Spread], kernel: Kernel, moment: Moment
     ) -> tuple[tuple[Spread, Spread], Kernel, Array]:
-        older, younger = mine
         early, open_ = moment.iteration < moment.settled_from, moment.iteration < moment.metric_until
-        use = open_ & moment.moved
-        pair = jnp.stack([moment.state.position, moment.state.gradient])
-        older, younger = _select(use, _observe(older, pair), older), _select(use, _observe(younger, pair), younger)
+        pair = Pair(moment.state.position, moment.state.gradient)
+        mine, _ = do_if(open_ & moment.moved, lambda mine: tuple(_observe(x, pair) for x in mine), mine)
         window = jnp.where(early, self.early_window, self.late_window)
-        switch = open_ & (younger.count >= window)
-        older, younger = _select(switch, younger, older), _select(switch, _empty(younger), younger)
-        tiny, n = jnp.finfo(pair.dtype).tiny, jnp.maximum(older.count, 1)
-        estimate = jnp.sqrt((older.squares[0] + tiny) / (older.squares[1] + tiny))
-        product = older.squares[0] / n * (older.squares[1] / n)
+        switch = open_ & (mine[1].count >= window)
+        mine, _ = do_if(switch, lambda mine: (mine[1], _empty(mine[1])), mine)
+        older = mine[0]
+        tiny, n = jnp.finfo(pair.draws.dtype).tiny, jnp.maximum(older.count, 1)
+        estimate = jnp.sqrt((older.squares.draws + tiny) / (older.squares.gradients + tiny))
+        product = older.squares.draws / n * (older.squares.gradients / n)
         stretch = jnp.clip(product / self.ridge, 1.0, jnp.sqrt(jnp.maximum(product, 1.0)))
         estimate *= jnp.where(early, 1.0, stretch)
         estimate = jnp.clip(estimate, 1e-20, 1e20)
         inverse_mass = jnp.where(open_ & (older.count >= self.first_use), estimate, kernel.metric.squared_scales)
         kernel = kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass))
-        return (older, younger), kernel, moment.renewed | (moment.iteration == moment.settled_from)
+        return mine, kernel, moment.renewed | (moment.iteration == moment.settled_from)
 
 
 class Trial(NamedTuple):
     """A direction on trial: how draws and gradients vary along it, and what varies with it."""
 
     count: Array
-    mean: Array  # of draws and of gradients, shape ``(2, dim)``, as all below
-    direction: Array  # by which draws and gradients are multiplied to be measured along it
-    products: Array  # sums of their deviations times those along it
+    mean: Pair
+    direction: Pair  # by which draws and gradients are multiplied to be measured along it
+    products: Pair  # sums of their deviations times those along it
 
 
 def _try(direction: Array, scale: Array) -> Trial:
-    direction = _unit(direction)
-    pair = jnp.stack([direction / scale, direction * scale])
-    return Trial(jnp.zeros((), pair.dtype), jnp.zeros_like(pair), pair, jnp.zeros_like(pair))
+    zeros = jnp.zeros_like(direction)
+    nothing = Pair(zeros, zeros)
+    return Trial(jnp.zeros((), direction.dtype), nothing, Pair(direction / scale, direction * scale), nothing)
 
 
-def _unit(direction: Array) -> Array:
-    """Give a direction the length one; where there is none, as in a gradient of zero, that of all variables alike."""
-    largest = jnp.max(jnp.abs(direction))
-    direction = jnp.where((largest > 0) & jnp.isfinite(largest), direction / largest, 1.0)
-    return direction / jnp.sqrt(jnp.sum(direction**2))
+def _unit(vector: Array, otherwise: Array | float) -> Array:
+    """Give a vector the length one, or another where it has no direction: it is zero, or not finite."""
+    length = jnp.sqrt(inner(vector, vector))
+    return jnp.where((length > 0) & jnp.isfinite(length), vector / length, otherwise)
 
 
-def _look(trial: Trial, pair: Array) -> Trial:
+def _look(trial: Trial, pair: Pair) -> Trial:
     count = trial.count + 1
-    delta = pair - trial.mean
-    mean = trial.mean + delta / count
-    along = jnp.sum(delta * trial.direction, 1, keepdims=True)
-    return Trial(count, mean, trial.direction, trial.products + (pair - mean) * along)
+
+    def look(x: Array, mean: Array, direction: Array, products: Array) -> tuple[Array, Array]:
+        delta = x - mean
+        along = inner(delta, direction)
+        mean = mean + delta / count
+        return mean, products + (x - mean) * along
+
+    means, products = zip(*map(look, pair, trial.mean, trial.direction, trial.products), strict=True)
+    return Trial(count, Pair(*means), trial.direction, Pair(*products))
 
 
 class FisherDirection(Pytree):
@@ -216,7 +230,7 @@ class FisherDirection(Pytree):
     >>> position = jnp.array([0.6, 0.8])
     >>> kernel = NUTSKernel(1.0, RankOneMetric.unit(position))
     >>> mine, kernel = FisherDirection().start(kernel, State(position, jnp.array(-0.5), -position))
-    >>> mine.direction[0].round(2).tolist()  # the first to be tried is that of the gradient
+    >>> mine.direction.draws.round(2).tolist()  # the first to be tried is that of the gradient
     [-0.6, -0.8]
 
     References
@@ -243,26 +257,36 @@ class FisherDirection(Pytree):
 
     def update(self, mine: Trial, kernel: Kernel, moment: Moment) -> tuple[Trial, Kernel, Array]:
         early, open_ = moment.iteration < moment.settled_from, moment.iteration < moment.metric_until
-        pair = jnp.stack([moment.state.position, moment.state.gradient])
-        metric, scale = kernel.metric, jnp.sqrt(kernel.metric.squared_scales)
-        # What came before tells of the way to the posterior.
-        anew = moment.iteration == moment.settled_from
-        mine = _select(anew, _try(mine.direction[0] * scale, scale), mine)
-        mine = _select(open_ & moment.moved, _look(mine, pair), mine)
+        pair = Pair(moment.state.position, moment.state.gradient)
+        mine, _ = do_if(open_ & moment.moved, lambda mine: _look(mine, pair), mine)
         late_window = jnp.maximum(self.late_window, self.growth * (moment.iteration - moment.settled_from))
         ends = open_ & (mine.count >= jnp.where(early, self.early_window, late_window))
-        tiny = jnp.finfo(pair.dtype).tiny
-        # The window began with other scales: the direction, which has the length one in them, has another in these.
-        squared_lengths = jnp.sum((mine.direction * jnp.stack([scale, 1 / scale])) ** 2, 1)
-        squares = jnp.sum(mine.products * mine.direction, 1) / squared_lengths + tiny
-        stretch = jnp.clip(jnp.sqrt(squares[0] / squares[1]), 1 / self.largest, self.largest)
-        used = ~early & ((stretch > self.worthwhile) | (stretch < 1 / self.worthwhile))
-        tried = _unit(mine.direction[0] * scale)
-        metric = _select(ends, metric.with_direction(tried, jnp.where(used, stretch, 1.0)), metric)
-        improved = _unit(mine.products[0] / scale - mine.products[1] * scale)
-        same_way = jnp.where(jnp.sum(improved * tried) < 0, -1.0, 1.0)
-        improved += self.inertia * same_way * tried
-        return _select(ends, _try(improved, scale), mine), kernel.replace(metric=metric), moment.renewed
+        # What came before tells of the way to the posterior.
+        anew = moment.iteration == moment.settled_from
+        (mine, metric), _ = do_if(
+            ends | anew, lambda both: self._turn(*both, anew, early), (mine, kernel.metric)
+        )
+        return mine, kernel.replace(metric=metric), moment.renewed
+
+    def _turn(self, mine: Trial, metric: Metric, anew: Array, early: Array) -> tuple[Trial, Metric]:
+        """Use the direction on trial as far as it is worth it, and try one that is better."""
+        scale = jnp.sqrt(metric.squared_scales)
+        tiny = jnp.finfo(scale.dtype).tiny
+        # The window began with other scales: the direction has another length in these.
+        by_draws, by_gradients = mine.direction.draws * scale, mine.direction.gradients / scale
+        along_draws, along_gradients = (
+            inner(products, direction) / inner(scaled, scaled) + tiny
+            for products, direction, scaled in zip(mine.products, mine.direction, (by_draws, by_gradients), strict=True)
+        )
+        stretch = jnp.clip(jnp.sqrt(along_draws / along_gradients), 1 / self.largest, self.largest)
+        used = ~early & ~anew & ((stretch > self.worthwhile) | (stretch < 1 / self.worthwhile))
+        # Where there is no direction, as in a gradient of zero, it is that of all variables alike.
+        tried = _unit(by_draws, scale.shape[0] ** -0.5)
+        change = _unit(mine.products.draws / scale - mine.products.gradients * scale, 0.0)
+        same_way = jnp.where(along_draws < along_gradients, -1.0, 1.0)
+        improved = change + self.inertia * same_way * tried
+        metric = metric.with_direction(tried, jnp.where(used, stretch, 1.0))
+        return _try(jnp.where(anew, tried, improved), scale), metric
 
 
 class WindowState(NamedTuple):

@@ -1,6 +1,5 @@
 """The no-U-turn sampler: trajectories that double until they turn back, points chosen by multinomial weight."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ from pyrox._pytree import Pytree, static
 from pyrox.samplers.counter import noise_and_seed, uniform
 from pyrox.samplers.kernel import Info, State, ValueAndGrad
 from pyrox.samplers.metrics import Metric
-from pyrox.samplers.vectors import inner
+from pyrox.samplers.vectors import do_if, inner
 from pyrox.typing import Array, Key
 
 # A trajectory whose energy has drifted this far has left the typical set.
@@ -130,7 +129,7 @@ class NUTSKernel(Pytree):
         """Make one transition; from a state of unknown log-density, evaluate it there instead."""
         fresh = jnp.isnan(state.log_density)
         step_size = jnp.where(fresh, 0.0, self.step_size)
-        noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype)
+        noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
         start = self._start(self.metric.momentum(noise), state)
         p = start.left.momentum
         energy = self.metric.kinetic_energy(p, self.metric.velocity(p)) - state.log_density
@@ -225,7 +224,7 @@ class NUTSKernel(Pytree):
         error = jnp.where(error > -jnp.inf, error, jnp.inf)
         log_weight = _log_add(sub.chosen.log_weight, -error)
         take = uniform(seed, sub.account.num_steps, p.dtype) < jnp.exp(-error - log_weight)
-        chosen, _ = _do_if(take, lambda _: Proposal(q, g, log_density, error, log_weight), sub.chosen)
+        chosen, _ = do_if(take, lambda _: Proposal(q, g, log_density, error, log_weight), sub.chosen)
         checkpoints, turned = _find_turn(sub, Leaf(halfway, p), Leaf(q + 0.5 * dt * way.velocity, p), dt)
         worst = sub.account.worst_energy_error
         account = Account(
@@ -316,22 +315,11 @@ def _save(sub: Subtree, slot: int, leaf: Leaf) -> tuple[Leaf, Array]:
     def put(saved: Leaf) -> Leaf:
         return Leaf(*(lax.dynamic_update_slice(x, v[None, None], at) for x, v in zip(saved, leaf, strict=True)))
 
-    return _do_if(_is_even(sub.num_leaves), put, sub.checkpoints)
+    return do_if(_is_even(sub.num_leaves), put, sub.checkpoints)
 
 
 def _is_even(leaf: Array) -> Array:
     return (leaf & 1) == 0
-
-
-def _do_if(condition: Array, change: Callable, carry: Any) -> tuple[Any, Array]:
-    """Change something or leave it; tell how often it was changed.
-
-    A loop of one round or none works in place, where a branch would copy.
-    """
-    rounds, carry = lax.while_loop(
-        lambda c: c[0] < condition.astype(jnp.int32), lambda c: (c[0] + 1, change(c[1])), (jnp.int32(0), carry)
-    )
-    return carry, rounds
 
 
 def _is_turning(start: Leaf, end: Leaf, dt: Array) -> Array:

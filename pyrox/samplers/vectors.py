@@ -1,5 +1,8 @@
 """Arithmetic on long vectors, in forms that compilers turn into vector instructions."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -83,3 +86,14 @@ def log1p(x: Array) -> Array:
     lost = (x - (y - 1.0)) / y  # what rounding took from the sum
     outside = jnp.where(x == -1, -np.inf, jnp.where(x > 0, x, np.nan))
     return jnp.where(inside, _log_of_normal(y, lost), outside)
+
+
+def do_if(condition: Array, change: Callable, carry: Any) -> tuple[Any, Array]:
+    """Change something or leave it; tell how often it was changed.
+
+    A loop of one round or none works in place, where a branch would copy.
+    """
+    rounds, carry = lax.while_loop(
+        lambda c: c[0] < condition.astype(jnp.int32), lambda c: (c[0] + 1, change(c[1])), (jnp.int32(0), carry)
+    )
+    return carry, rounds
