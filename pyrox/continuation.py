@@ -14,8 +14,9 @@ from pyrox import results
 from pyrox.errors import ModelError
 from pyrox.handle import carry_out
 from pyrox.identity import require_same_data
+from pyrox.launch import SavedChains
 from pyrox.runner import Interrupts, available_cores
-from pyrox.sampling import STATE_GROUP, TERMS, Options, SamplingRun, Task, check_options, saved_chains
+from pyrox.sampling import STATE_GROUP, TERMS, Options, SamplingRun, Task, check_options
 from pyrox.settings import Settings, require_count, require_path
 from pyrox.store import Store, require_zarr
 from pyrox.target import Target, target_of
@@ -85,7 +86,7 @@ def resume(
         _require_same_run(task, record, what)
         store.hold()
         store.record["settings"] |= {"draws": settings.draws}
-        launch = saved_chains(store.states(), what)
+        launch = SavedChains(store.states(), what)
         return SamplingRun(
             task, launch, checkpoint=store, interrupts=interrupts, show=progressbar and not quiet
         )
@@ -200,7 +201,7 @@ def continue_sampling(
             checks=checks,
         )
         require_same_data(task.data, json.loads(state.attrs["data"]), what)
-        launch = saved_chains(arrays, what)
+        launch = SavedChains(arrays, what)
         return SamplingRun(task, launch, interrupts=interrupts, show=progressbar and not quiet, former=former)
 
     return carry_out(make, blocking=blocking, quiet=quiet)

@@ -12,7 +12,7 @@ import numpy as np
 from pyrox.errors import SamplingError
 from pyrox.progress import Progress, start_progress
 from pyrox.runner import Interrupts, Runner, available_cores
-from pyrox.samplers.compile import compile_function
+from pyrox.samplers.executables import compile_function
 from pyrox.samplers.rewrite import equations
 from pyrox.typing import Tree
 

@@ -18,7 +18,7 @@ from pyrox.model.forward import Program, Site, forward, known_values
 from pyrox.model.nodes import ancestors
 from pyrox.model.program import Data
 from pyrox.plan import AS_ASKED, Plan, Planner, statements_above
-from pyrox.samplers.compile import compile_function
+from pyrox.samplers.executables import compile_function
 from pyrox.settings import as_key
 from pyrox.target import model_attrs
 from pyrox.typing import Array, Key, Shape, Tree

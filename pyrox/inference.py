@@ -9,9 +9,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from pyrox.handle import carry_out
+from pyrox.launch import NewChains, random_starts
 from pyrox.messages import tell
 from pyrox.runner import Interrupts, available_cores
-from pyrox.sampling import SamplingRun, Task, check_options, new_chains, random_starts
+from pyrox.sampling import SamplingRun, Task, check_options
 from pyrox.settings import (
     Settings,
     as_flag,
@@ -189,11 +190,11 @@ def sample(
         if target.density.marginal is not None and not quiet:
             tell(str(target.density.marginal.plan))
         if method is None:
-            launch = new_chains(key, random_starts(_per_chain(initvals, chains)))
+            launch = NewChains(key, random_starts(_per_chain(initvals, chains)))
         else:
             show = progressbar and not quiet
             found = fit(method=method, model=target, random_seed=key, start=initvals, progressbar=show)
-            launch = new_chains(key, lambda task, i, key: jnp.asarray(found.positions(key, 1)[0]))
+            launch = NewChains(key, lambda task, i, key: jnp.asarray(found.positions(key, 1)[0]))
         task = Task(
             target,
             settings,

@@ -5,10 +5,10 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,23 +16,22 @@ import numpy as np
 
 from pyrox import diagnostics, results
 from pyrox.checkpoint import Checkpoint, rows_of_file
-from pyrox.errors import InitializationError, ModelError, SamplingError
-from pyrox.identity import hash_data, hash_function, require_same_density
+from pyrox.errors import ModelError, SamplingError
+from pyrox.identity import hash_data, hash_function
 from pyrox.progress import start_progress
 from pyrox.runner import Interrupts, Runner
 from pyrox.samplers import run as chain_run
 from pyrox.samplers.chain import ChainState
 from pyrox.samplers.compile import ChainProgram, stack
 from pyrox.samplers.kernel import Info
-from pyrox.samplers.saved import from_arrays, to_arrays, unstack
+from pyrox.samplers.saved import to_arrays, unstack
 from pyrox.screening import screen
 from pyrox.settings import Settings
 from pyrox.store import Store
 from pyrox.target import Target
-from pyrox.typing import Array, Key, Tree
+from pyrox.typing import Tree
 
 STATE_GROUP = "sampler_state"
-_MAX_STARTS = 100
 # Groups of terms of the log-density, element by element, which results hold if they are asked for.
 TERMS = ("log_likelihood", "log_prior")
 _IDATA_OPTIONS = ("coords", "dims", *TERMS)
@@ -140,7 +139,16 @@ class Task:
         return results.label(groups, dims=self.options.dims, coords=self.options.coords, attrs=attrs)
 
 
-Launch = Callable[[Task, ChainProgram], list[ChainState]]
+class Launch(Protocol):
+    """Where the chains of a run begin; see ``launch.py``."""
+
+    def prepare(self, task: Task) -> None:
+        """Do what needs no program, while it is compiled."""
+        ...
+
+    def __call__(self, task: Task, program: ChainProgram) -> list[ChainState]:
+        """Give the chains."""
+        ...
 
 
 class SamplingRun:
@@ -151,7 +159,7 @@ class SamplingRun:
     task
         What it does.
     launch
-        Gives the chains, once there is a program for them.
+        Where the chains begin.
     checkpoint
         Where to make a store, or the store of the run that is continued; None keeps draws in memory.
     interrupts
@@ -221,9 +229,6 @@ class SamplingRun:
 
     def _compile(self) -> ChainProgram:
         self._progress.update(0, lambda: "compiling")
-        # Importing ArviZ takes seconds, which the compiler leaves to the interpreter.
-        if "arviz" not in sys.modules:
-            threading.Thread(target=_import_early, name="pyrox-arviz", daemon=False).start()
         settings = self.task.settings
         lanes = settings.chains if jax.default_backend() != "cpu" else None
         program = self.task.target.chain_program(
@@ -232,12 +237,20 @@ class SamplingRun:
             recipe=settings.recipe,
             lanes=lanes,
             fused=settings.fused,
+            meanwhile=self._look_ahead,
         )
         if settings.fused and not program.native:
             reason = ", ".join(program.obstacles) or f"JAX's platform, {jax.default_backend()}"
             raise SamplingError(f"fused=True: the model cannot run as one native kernel, because of {reason}")
         self._native = program.native
         return program
+
+    def _look_ahead(self) -> None:
+        """Do what comes later while the compiler leaves the interpreter and a core to others."""
+        if "arviz" not in sys.modules:
+            threading.Thread(target=_import_early, name="pyrox-arviz", daemon=False).start()
+        self._launch.prepare(self.task)
+        self.task.target.compile_map("constrain", self.task.data)
 
     def _make_jobs(self, program: ChainProgram, chains: list[ChainState]) -> list[chain_run.ChainJob]:
         settings = self.task.settings
@@ -415,75 +428,3 @@ def _import_early() -> None:
     # What goes wrong here, at exit for one, goes wrong again where it matters, and is told there.
     with contextlib.suppress(Exception):
         results.load_arviz()
-
-
-# Where chains begin
-
-
-Propose = Callable[[Task, int, Key], Array]
-
-
-def random_starts(initvals: list) -> Propose:
-    """Propose random starts, except where the values of each chain say otherwise."""
-
-    def propose(task: Task, i: int, key: Key) -> Array:
-        return task.target.density.initial_position(key, task.data, initvals=initvals[i])
-
-    return propose
-
-
-def new_chains(key: Key, propose: Propose) -> Launch:
-    """Begin at starting points that are found by trial.
-
-    Parameters
-    ----------
-    key
-        Where all random numbers come from.
-    propose
-        Gives a position for a chain, by its number and a key.
-    """
-
-    def launch(task: Task, program: ChainProgram) -> list[ChainState]:
-        keys = [chain_run.fold_in(key, i) for i in range(task.settings.chains)]
-
-        chains, failing = chain_run.find_starts(
-            program,
-            task.data,
-            keys,
-            lambda i, key: propose(task, i, key),
-            num_warmup=task.settings.tune,
-            target_accept=task.settings.acceptance,
-            max_tries=_MAX_STARTS,
-        )
-        if failing:
-            position = jnp.asarray(chains[failing[0]].state.position)
-            raise InitializationError(
-                f"chain {failing[0]} found no start with a finite log-density and gradient in {_MAX_STARTS} tries. "
-                f"Check priors, data and initvals of the variables marked below, at the last start:\n"
-                f"{task.target.density.explain(position, task.data)}"
-            )
-        return chains
-
-    return launch
-
-
-def saved_chains(arrays: Mapping[str, np.ndarray], what: str) -> Launch:
-    """Begin where an earlier run has ended.
-
-    Parameters
-    ----------
-    arrays
-        The state of its chains.
-    what
-        The run, for messages.
-    """
-
-    def launch(task: Task, program: ChainProgram) -> list[ChainState]:
-        try:
-            chains = from_arrays(arrays, program, task.target.density.dim)
-        except (KeyError, ValueError) as error:
-            raise ModelError(f"the model is not that of {what}: {error}") from None
-        require_same_density(program, chains, task.data, what)
-        return chains
-
-    return launch

@@ -12,7 +12,8 @@ from pyrox.errors import ModelError
 from pyrox.model import LogDensity, Model, current_model, model_dims
 from pyrox.model.fingerprint import fingerprint, fingerprints
 from pyrox.model.minibatch import batches_of
-from pyrox.samplers.compile import ChainProgram, compile_function
+from pyrox.samplers.compile import ChainProgram
+from pyrox.samplers.executables import compile_function
 from pyrox.samplers.positions import PositionMap
 from pyrox.typing import Tree
 

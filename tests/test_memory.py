@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 import pyrox as px
-from pyrox.samplers import compile as compiling
+from pyrox.samplers import executables
 from pyrox.target import target_of
 
 GROWTH = """
-from pyrox.samplers import compile as compiling
-compiling._KEPT_EXECUTABLES = 3  # soon full
+from pyrox.samplers import executables
+executables._KEPT_EXECUTABLES = 3  # soon full
 from tests.benchmarks import growth
 print(growth.main(fits=10, warm=10, every=5))
 """
@@ -50,11 +50,11 @@ def test_a_model_that_was_sampled_and_predicted_goes():
 
 
 def test_compiled_chains_are_kept_in_bounds(monkeypatch):
-    monkeypatch.setattr(compiling, "_KEPT_EXECUTABLES", 2)
-    monkeypatch.setattr(compiling, "_executables", type(compiling._executables)())
+    monkeypatch.setattr(executables, "_KEPT_EXECUTABLES", 2)
+    monkeypatch.setattr(executables, "_executables", type(executables._executables)())
     for width in (2, 3, 4):
         px.sample(5, tune=5, chains=1, model=small(width), random_seed=1, quiet=True)
-        assert len(compiling._executables) <= 2
+        assert len(executables._executables) <= 2
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from pyrox.dist import transforms
 from pyrox.errors import ModelError, SamplingError
 from pyrox.forecast import Runnable
 from pyrox.runner import Interrupts
-from pyrox.samplers import compile as compiling
+from pyrox.samplers import executables
 from pyrox.samplers.metrics import RankOneMetric
 from pyrox.settings import Settings
 from pyrox.simulation import Fits, Outcome, rank_among, simulate
@@ -77,7 +77,7 @@ def test_a_bug_in_the_density_is_seen(monkeypatch):
 
 def test_a_bug_in_the_sampler_is_seen(monkeypatch):
     # Executables are known by the density: those with the bug must not stay, nor those without it be found.
-    monkeypatch.setattr(compiling, "_executables", OrderedDict())
+    monkeypatch.setattr(executables, "_executables", OrderedDict())
     monkeypatch.setattr(RankOneMetric, "momentum", lambda self, noise: noise * jnp.sqrt(self.squared_scales))
     found = sbc(hierarchy(), level=FAMILY)
     assert not found.calibrated

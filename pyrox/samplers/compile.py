@@ -1,12 +1,7 @@
-"""Compile a whole chain: as one native kernel where the CPU backend can, the ordinary way elsewhere.
+"""Compile a whole chain: as one native kernel where the CPU backend can, the ordinary way elsewhere."""
 
-Executables are kept by structure, never by data: a model built again from the same statements finds its own.
-"""
-
-import hashlib
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -19,22 +14,18 @@ from jax.extend import core
 from pyrox.samplers import chain as chains
 from pyrox.samplers.chain import ChainState, Phase
 from pyrox.samplers.directions import FIRST_RENEWAL
+from pyrox.samplers.executables import Compilation, begin_function, fingerprint, without_collections
 from pyrox.samplers.hoist import Hoisted
 from pyrox.samplers.least_squares import Reduction, reduce_rows
 from pyrox.samplers.packing import Packing
 from pyrox.samplers.recipe import STANDARD, Recipe
-from pyrox.samplers.rewrite import equations, inner_jaxprs, rewrite, unsupported
+from pyrox.samplers.rewrite import rewrite, unsupported
 from pyrox.typing import Array, ArrayLike, Tree
 
 # Numbers in one output buffer of positions: what a chunk of draws may take.
 _BUFFER_NUMBERS = 2**18
-# A chain takes about seven megabytes; living models hold their own besides, and the folder of `cache.py` the rest.
-_KEPT_EXECUTABLES = 16
 # The emitter of native kernels has no library calls, which XLA would otherwise make of large sums.
 _NATIVE_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
-
-_executables: OrderedDict[str, Any] = OrderedDict()
-_lock = threading.Lock()
 
 
 class ChainProgram:
@@ -59,6 +50,8 @@ class ChainProgram:
         Whether to ask for one native kernel; None lets the traced gradient decide, False never asks.
     heartbeat
         Called several times a second while XLA compiles; what it raises ends the wait.
+    meanwhile
+        Called once, when XLA has begun.
 
     Attributes
     ----------
@@ -94,6 +87,7 @@ class ChainProgram:
         own: Collection[int] = (),
         fused: bool | None = None,
         heartbeat: Callable[[], None] = lambda: None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self.buffer = int(np.clip(2 ** int(np.log2(_BUFFER_NUMBERS / max(dim, 1))), 16, 1024))
         self.recipe = recipe
@@ -101,25 +95,28 @@ class ChainProgram:
         self.lanes, self._own, self._heartbeat = lanes, frozenset(own), heartbeat
         position = jax.ShapeDtypeStruct((dim,), self.dtype)
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), jax.dtypes.canonicalize_dtype(x.dtype)), data)
-        traced = trace_gradient(log_density, position, shapes)[0]
-        native = lanes is None and jax.default_backend() == "cpu" and wants_native(fused)
-        self.obstacles: list[str] = []
-        if native:
-            rewritten = rewrite(traced)
-            self.obstacles = unsupported(rewritten)
+        with without_collections():
+            traced = trace_gradient(log_density, position, shapes)[0]
+            native = lanes is None and jax.default_backend() == "cpu" and wants_native(fused)
+            rewritten = rewrite(traced) if native else None
+        self.obstacles = unsupported(rewritten) if native else []
         self._kernel = jax.tree.map(np.asarray, recipe.kernel(jnp.ones(dim, self.dtype)))
         self._template = jax.eval_shape(self._start, jax.random.key_data(jax.random.key(0)), position)
         self._packing = Packing(self._template)
-        self.native, self._executable = False, None
-        self._prepare, self._prepared, self._preparing = None, None, threading.Lock()
-        if native and not self.obstacles:
-            try:
-                self._executable, self.native = self._compile(rewritten, shapes, native=True), True
-            except Exception as error:  # the emitter's refusals have no type of their own
-                self.obstacles = [str(error).splitlines()[0][:200]]
-        if not self.native:
-            self._executable = self._compile(rewrite(traced, {}), shapes, native=False)
-        self._renew = self._compile_renewal() if recipe.window else None
+        self._prepared, self._preparing = None, threading.Lock()
+        self.native = native and not self.obstacles
+        begun = self._begin(rewritten if self.native else rewrite(traced, {}), shapes)
+        self._renew = self._begin_renewal() if recipe.window else None
+        meanwhile()
+        try:
+            self._prepare, self._executable = self._finish(begun)
+        except Exception as error:
+            if not self.native:
+                raise
+            # The emitter's refusals have no type of their own.
+            self.native, self.obstacles = False, [str(error).splitlines()[0][:200]]
+            self._prepare, self._executable = self._finish(self._begin(rewrite(traced, {}), shapes))
+        self._renew = None if self._renew is None else self._renew.result(heartbeat)
 
     def _start(self, key: Array, position: Array) -> ChainState:
         return chains.start(key, position, 0, 0.8, self.recipe)
@@ -134,7 +131,8 @@ class ChainProgram:
     def _with_lanes(self, x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         return x if self.lanes is None else jax.ShapeDtypeStruct((self.lanes, *x.shape), x.dtype)
 
-    def _compile(self, gradient: core.ClosedJaxpr, shapes: Tree, *, native: bool) -> Any:
+    def _begin(self, gradient: core.ClosedJaxpr, shapes: Tree) -> list[Compilation | None]:
+        """Begin to compile what follows from the data alone, where that takes long, and the chain."""
         hoisted = Hoisted(gradient)
         apart = hoisted.takes_long and not self._own
 
@@ -160,18 +158,21 @@ class ChainProgram:
             advance = jax.vmap(advance, in_axes=(0, axes, None, None))
             leaves = [self._with_lanes(x) if i in self._own else x for i, x in enumerate(leaves)]
         lanes = self.lanes, sorted(self._own)
-        settings = (native, lanes, self.buffer, self.recipe, str(self.dtype), jax.default_backend())
+        settings = (self.native, lanes, self.buffer, self.recipe, str(self.dtype), jax.default_backend())
         # A kinetic energy of the user's own is known by its address alone.
-        key = _fingerprint(gradient, settings) if self.recipe.kinetic_fn is None else None
-        wrap, options = (_as_one_kernel, _NATIVE_OPTIONS) if native else (lambda fn: fn, {})
+        key = fingerprint(gradient, settings) if self.recipe.kinetic_fn is None else None
+        wrap, options = (_as_one_kernel, _NATIVE_OPTIONS) if self.native else (lambda fn: fn, {})
 
-        def compile_(fn: Callable, *shapes: Any) -> Any:
+        def compile_(fn: Callable, *shapes: Any) -> Compilation:
             named = None if key is None else f"{fn.__name__} {key}"
-            return _kept(named, lambda: _lower(wrap(fn), *shapes, options=options, heartbeat=self._heartbeat))
+            return Compilation(wrap(fn), *shapes, key=named, options=options)
 
-        self._prepare = compile_(prepare, leaves) if apart else None
         prepared = jax.eval_shape(prepare, leaves) if apart else []
-        return compile_(advance, self._packed_shapes(), leaves, prepared, n)
+        chain = compile_(advance, self._packed_shapes(), leaves, prepared, n)
+        return [compile_(prepare, leaves) if apart else None, chain]
+
+    def _finish(self, begun: list[Compilation | None]) -> list:
+        return [None if compilation is None else compilation.result(self._heartbeat) for compilation in begun]
 
     def _prepared_from(self, leaves: list[Array]) -> list[Array]:
         """Give what follows from the data alone, where that was compiled apart; computed when data are new."""
@@ -182,13 +183,13 @@ class ChainProgram:
                 self._prepared = leaves, jax.block_until_ready(self._prepare(leaves))
             return self._prepared[1]
 
-    def _compile_renewal(self) -> Any:
+    def _begin_renewal(self) -> Compilation:
         def renew(packed: list[Array]) -> list[Array]:
             return self._packing.pack(chains.renew(self._packing.unpack(packed), self.recipe))
 
         if self.lanes is not None:
             renew = jax.vmap(renew)
-        return compile_function(renew, self._packed_shapes())
+        return begin_function(renew, self._packed_shapes())
 
     def _packed_shapes(self) -> list[jax.ShapeDtypeStruct]:
         return [self._with_lanes(x) for x in self._packing.shapes]
@@ -271,67 +272,3 @@ def _as_one_kernel(fn: Callable) -> Callable:
         return jax.tree.unflatten(tree, leaves)
 
     return marked
-
-
-def _lower(
-    fn: Callable, *shapes: Any, options: dict | None = None, heartbeat: Callable[[], None] = lambda: None
-) -> Any:
-    """Trace here, compile on a thread of its own: so Ctrl-C is heard while XLA works."""
-    lowered = jax.jit(fn).lower(*shapes)
-    outcome: list[Any] = []
-
-    def work() -> None:
-        try:
-            outcome.append(lowered.compile(compiler_options=options or None))
-        except Exception as error:  # handed to the thread that waits
-            outcome.append(error)
-
-    # Not a daemon: an interpreter that ends must wait for XLA, which would crash under its hands.
-    thread = threading.Thread(target=work, name="pyrox-compile", daemon=False)
-    thread.start()
-    while thread.is_alive():
-        thread.join(timeout=0.1)
-        heartbeat()
-    if isinstance(outcome[0], Exception):
-        raise outcome[0]
-    return outcome[0]
-
-
-def _fingerprint(closed: core.ClosedJaxpr, settings: tuple) -> str | None:
-    """Name a traced function by what it computes: its equations, types and the constants inside, at every depth.
-
-    None if that cannot be told: of a call back to Python only the function's address is known.
-    """
-    if any("callback" in eqn.primitive.name for eqn in equations(closed.jaxpr)):
-        return None
-    digest = hashlib.sha256(f"{closed.jaxpr} {[v.aval for v in closed.jaxpr.invars]} {settings}".encode())
-    for part in (closed, *inner_jaxprs(closed.jaxpr)):
-        for const in part.consts:
-            if jnp.issubdtype(const.dtype, jax.dtypes.prng_key):
-                const = jax.random.key_data(const)
-            array = np.asarray(const)
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _kept(key: str | None, compile_: Callable[[], Any]) -> Any:
-    if key is None:
-        return compile_()
-    with _lock:
-        if key in _executables:
-            _executables.move_to_end(key)
-            return _executables[key]
-    executable = compile_()
-    with _lock:
-        _executables[key] = executable
-        while len(_executables) > _KEPT_EXECUTABLES:
-            _executables.popitem(last=False)
-    return executable
-
-
-def compile_function(fn: Callable, *shapes: Any) -> Any:
-    """Compile a pure function for arguments of these shapes, or find it compiled already."""
-    traced = rewrite(jax.make_jaxpr(fn)(*shapes), {})
-    trees = jax.tree.structure(shapes), jax.tree.structure(jax.eval_shape(fn, *shapes))
-    return _kept(_fingerprint(traced, (*trees, jax.default_backend())), lambda: _lower(fn, *shapes))

@@ -255,13 +255,18 @@ def find_starts(
     failing = list(range(len(keys)))
     for attempt in range(max_tries):
         for i in failing:
-            position = propose(i, fold_in(keys[i], attempt + 1))
+            position = propose(i, key_of_attempt(keys[i], attempt))
             chains[i] = program.start(chain_key(keys[i]), position, num_warmup, target_accept)
         chains = program.evaluate(chains, data)
         failing = [i for i in failing if not _is_finite(chains[i])]
         if not failing:
             break
     return chains, failing
+
+
+def key_of_attempt(key: Key, attempt: int) -> Key:
+    """Give the key of one attempt to find a start for a chain, by the key of the chain."""
+    return fold_in(key, attempt + 1)
 
 
 def _is_finite(chain: ChainState) -> bool:

@@ -16,7 +16,7 @@ from pyrox.model.handlers import seed, substitute, trace
 from pyrox.model.primitives import param
 from pyrox.progress import Progress
 from pyrox.runner import Interrupts, Runner, available_cores
-from pyrox.samplers.compile import compile_function
+from pyrox.samplers.executables import compile_function
 from pyrox.typing import Array, Key, Tree
 from pyrox.vi import families
 from pyrox.vi.checks import find_params

@@ -15,7 +15,7 @@ from pyrox.model.messenger import transform_of
 from pyrox.model.refusals import require_no_builder
 from pyrox.model.site import FreeSite
 from pyrox.model.sites import Collect, Density, Inspect, Sites, Values
-from pyrox.samplers.compile import compile_function
+from pyrox.samplers.executables import compile_function
 from pyrox.typing import Array, Key, Tree
 from pyrox.vi.batches import Arguments
 from pyrox.vi.terms import is_latent, known_term

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyrox.samplers.compile import compile_function
+from pyrox.samplers.executables import compile_function
 from pyrox.typing import Array, Key, Tree
 from pyrox.vi.batches import Feed
 from pyrox.vi.stopping import Plateau

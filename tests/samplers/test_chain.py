@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pyrox.samplers.chain import Phase
-from pyrox.samplers.compile import ChainProgram, _executables, stack
+from pyrox.samplers.compile import ChainProgram, stack
+from pyrox.samplers.executables import _executables
 from pyrox.samplers.kernel import Info
 from pyrox.samplers.recipe import Recipe
 
