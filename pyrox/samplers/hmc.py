@@ -7,7 +7,7 @@ from jax import lax
 
 from pyrox._pytree import Pytree
 from pyrox.samplers.counter import noise_and_seed, uniform
-from pyrox.samplers.kernel import Info, State, ValueAndGrad
+from pyrox.samplers.kernel import Info, State, ValueAndGrad, choose_step_size
 from pyrox.samplers.metrics import Metric
 from pyrox.samplers.nuts import MAX_ENERGY_ERROR
 from pyrox.typing import Array, Key
@@ -56,14 +56,16 @@ class HMCKernel(Pytree):
     step_size: Array
     metric: Metric
     trajectory_length: Array
+    careful: Array | float = 0.0
 
     def step(self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array) -> tuple[State, Info]:
         """Make one transition; from a state of unknown log-density, evaluate it there instead."""
         fresh = jnp.isnan(state.log_density)
-        dt = jnp.where(fresh, 0.0, self.step_size)
-        limit = jnp.where(fresh, 1, jnp.left_shift(1, max_tree_depth) - 1)
-        wanted = jnp.clip(jnp.ceil(self.trajectory_length / self.step_size), 1, limit)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
+        step_size = choose_step_size(self, seed)
+        dt = jnp.where(fresh, 0.0, step_size)
+        limit = jnp.where(fresh, 1, jnp.left_shift(1, max_tree_depth) - 1)
+        wanted = jnp.clip(jnp.ceil(self.trajectory_length / step_size), 1, limit)
         p = self.metric.momentum(noise)
         energy = self.metric.kinetic_energy(p, self.metric.velocity(p)) - state.log_density
 
@@ -86,7 +88,7 @@ class HMCKernel(Pytree):
         info = Info(
             lp=new.log_density,
             acceptance_rate=acceptance,
-            step_size=self.step_size,
+            step_size=step_size,
             tree_depth=jnp.int32(0),
             n_steps=end.num_steps,
             diverging=error > MAX_ENERGY_ERROR,

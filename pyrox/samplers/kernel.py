@@ -4,10 +4,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
+import numpy as np
 
+from pyrox.samplers.counter import uniform
 from pyrox.typing import Array, Key
 
 ValueAndGrad = Callable[[Array], tuple[Array, Array]]
+
+# The part of its step that a kernel takes when it is careful, and the number whose random number tells when.
+_CAREFUL_PART = 0.25
+_CAREFUL_NUMBER = np.int32(-(2**31))
 
 
 class State(NamedTuple):
@@ -89,6 +95,7 @@ class Kernel(Protocol):
 
     step_size: Array
     metric: Any
+    careful: Array
 
     def replace(self, **changes: Any) -> Any:
         """Give the kernel with other tuning."""
@@ -97,6 +104,18 @@ class Kernel(Protocol):
     def step(self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array) -> tuple[State, Info]:
         """Make one transition."""
         ...
+
+
+def choose_step_size(kernel: Kernel, seed: Array) -> Array:
+    """Give the step size of a transition: a quarter of the kernel's, in the share of transitions that are careful.
+
+    References
+    ----------
+    .. [1] Neal (2011), MCMC using Hamiltonian dynamics, Handbook of Markov Chain Monte Carlo, section 5.4.2.2: step
+       sizes at random, for regions where the usual one is rejected again and again.
+    """
+    careful = uniform(seed, _CAREFUL_NUMBER, kernel.step_size.dtype) < kernel.careful
+    return jnp.where(careful, _CAREFUL_PART, 1.0) * kernel.step_size
 
 
 def init(position: Array) -> State:

@@ -7,7 +7,7 @@ from jax import lax
 
 from pyrox._pytree import Pytree, static
 from pyrox.samplers.counter import noise_and_seed, uniform
-from pyrox.samplers.kernel import Info, State, ValueAndGrad
+from pyrox.samplers.kernel import Info, State, ValueAndGrad, choose_step_size
 from pyrox.samplers.metrics import Metric
 from pyrox.samplers.vectors import do_if, inner
 from pyrox.typing import Array, Key
@@ -100,6 +100,8 @@ class NUTSKernel(Pytree):
         The kinetic energy.
     max_doublings
         Length of the checkpoint arrays: no trajectory has more than ``2 ** max_doublings`` steps.
+    careful
+        Share of transitions that take a quarter of the step.
 
     Examples
     --------
@@ -124,12 +126,14 @@ class NUTSKernel(Pytree):
     step_size: Array
     metric: Metric
     max_doublings: int = static(default=10)
+    careful: Array | float = 0.0
 
     def step(self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array) -> tuple[State, Info]:
         """Make one transition; from a state of unknown log-density, evaluate it there instead."""
         fresh = jnp.isnan(state.log_density)
-        step_size = jnp.where(fresh, 0.0, self.step_size)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
+        chosen_size = choose_step_size(self, seed)
+        step_size = jnp.where(fresh, 0.0, chosen_size)
         start = self._start(self.metric.momentum(noise), state)
         p = start.left.momentum
         energy = self.metric.kinetic_energy(p, self.metric.velocity(p)) - state.log_density
@@ -163,7 +167,7 @@ class NUTSKernel(Pytree):
         info = Info(
             lp=new.log_density,
             acceptance_rate=t.account.total_acceptance / t.account.num_steps,
-            step_size=self.step_size,
+            step_size=chosen_size,
             tree_depth=t.depth,
             n_steps=t.account.num_steps,
             diverging=t.account.diverging,

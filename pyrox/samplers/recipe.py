@@ -114,8 +114,8 @@ class Recipe:
             metric = CustomMetric(metric, self.kinetic_fn)
         one = jnp.ones((), position.dtype)
         if self.algorithm == "hmc":
-            return HMCKernel(one, metric, self.trajectory_length * one)
-        return NUTSKernel(one, metric, self.max_tree_depth)
+            return HMCKernel(one, metric, self.trajectory_length * one, 0 * one)
+        return NUTSKernel(one, metric, self.max_tree_depth, 0 * one)
 
     def adapters(self, target_accept: Array) -> tuple[Adapter, ...]:
         """Give what a chain learns: its metric, then the step size for it."""

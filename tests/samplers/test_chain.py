@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pyrox.samplers import compile as compiler
 from pyrox.samplers.chain import Phase
 from pyrox.samplers.compile import ChainProgram, stack
 from pyrox.samplers.executables import _executables
@@ -130,6 +131,24 @@ def test_the_same_structure_is_compiled_once():
     (new,) = set(_executables) - before
     ChainProgram(lambda q, d: normal(q, d) + 0.25, DIM, jnp.ones(DIM))
     assert set(_executables) - before == {new}
+
+
+def test_while_xla_works_something_else_is_done_once():
+    done = []
+    ChainProgram(lambda q, d: normal(q, d) + 0.125, DIM, jnp.zeros(DIM), meanwhile=lambda: done.append(1))
+    assert done == [1]
+    with pytest.raises(ZeroDivisionError):
+        ChainProgram(lambda q, d: normal(q, d) + 0.0625, DIM, jnp.zeros(DIM), meanwhile=lambda: 1 // 0)
+
+
+def test_what_the_emitter_refuses_is_compiled_the_ordinary_way(monkeypatch):
+    monkeypatch.setattr(compiler, "_NATIVE_OPTIONS", {"xla_no_such_option": "1"})
+    program = ChainProgram(lambda q, d: normal(q, d) + 0.03125, DIM, jnp.zeros(DIM))
+    assert not program.native
+    (obstacle,) = program.obstacles
+    assert "xla_no_such_option" in obstacle
+    chain = program.evaluate([program.start(key(0), np.ones(DIM), 10, 0.8)], jnp.zeros(DIM))[0]
+    np.testing.assert_allclose(chain.state.log_density, normal(jnp.ones(DIM), jnp.zeros(DIM)) + 0.03125)
 
 
 def test_chains_side_by_side_equal_chains_one_by_one():

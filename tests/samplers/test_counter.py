@@ -16,7 +16,7 @@ TESTS = 40
 def keys_in_a_row(number, dim=3, dtype=jnp.float64):
     words = jnp.stack([jnp.full(number, 5), 8 + jnp.arange(number)], axis=1).astype(jnp.uint32)
     keys = jax.random.wrap_key_data(words)
-    return jax.vmap(lambda key: noise_and_seed(key, dim, dtype))(keys)
+    return jax.vmap(lambda key: noise_and_seed(key, dim, dtype, jnp.ones((), bool)))(keys)
 
 
 @pytest.fixture(scope="module")

@@ -94,8 +94,8 @@ def test_what_is_fixed_stays():
 
 
 def test_a_trajectory_lasts_as_long_as_asked_for():
-    chain, _, info = run(RECIPES["hmc"])
-    assert np.all(info["n_steps"] == np.clip(np.ceil(1.5 / float(chain.kernel.step_size)), 1, 1023))
+    _, _, info = run(RECIPES["hmc"])
+    assert np.all(info["n_steps"] == np.clip(np.ceil(1.5 / info["step_size"]), 1, 1023))
 
 
 def test_a_kinetic_energy_of_ones_own():
@@ -315,6 +315,7 @@ def test_the_target_rises_with_the_share_of_divergences():
         info = info._replace(acceptance_rate=jnp.array(acceptance), diverging=jnp.array(float(diverges)))
         moved = jnp.array(True)
         moment = Moment(jnp.int32(i), jnp.int32(num_warmup), state, info, moved, renewed=~moved)
+        assert kernel.careful == 0, "the warm-up itself takes whole steps"
         before, (mine, kernel, _) = mine, adapter.update(mine, kernel, moment)
         weight = 1 / (mine.count + adapter.t0)
         aims.append(float((mine.error_sum - (1 - weight) * before.error_sum) / weight + acceptance))
@@ -322,6 +323,7 @@ def test_the_target_rises_with_the_share_of_divergences():
     for i, count in {70: 1, 80: 2, 140: 3}.items():
         np.testing.assert_allclose(aims[i], 1 - 0.2 * 0.5 ** (count / 140 / 0.007), rtol=1e-9)
     np.testing.assert_allclose(aims[-10:], 0.98, rtol=1e-9)
+    assert kernel.careful == adapter.careful
 
 
 @pytest.mark.parametrize("target_accept", [0.8, (0.8, 0.8), (0.8, 0.98)])
@@ -331,7 +333,44 @@ def test_without_divergences_the_target_stays(target_accept):
     chain, _, _ = program.advance(chain, jnp.zeros(()), 300)
     chain, _, stats = program.advance(chain, jnp.zeros(()), 300)
     assert chain.adapters[-1].divergences == 0
+    assert chain.kernel.careful == 0
+    assert np.all(stats[:, COLUMN["step_size"]] == chain.kernel.step_size)
     assert 0.75 < stats[:, COLUMN["acceptance_rate"]].mean() < 0.9
+
+
+@pytest.mark.parametrize(("number", "share"), [(0, 0.0), (1, 5 / 140), (2, 10 / 140), (3, 0.1), (50, 0.1)])
+def test_draws_are_careful_five_times_as_often_as_the_warm_up_diverged(number, share):
+    adapter, kernel = DualAveraging(jnp.array([0.8, 0.8])), Recipe().kernel(jnp.zeros(2))
+    mine, kernel = adapter.start(kernel, init(jnp.zeros(2)))
+    mine = mine._replace(divergences=jnp.array(float(number)))
+    info = Info(**{name: jnp.zeros(()) for name in Info._fields})
+    no = jnp.array(False)
+    for i, expected in (198, 0.0), (199, share):
+        moment = Moment(jnp.int32(i), jnp.int32(200), init(jnp.zeros(2)), info, ~no, renewed=no)
+        mine, kernel, _ = adapter.update(mine, kernel, moment)
+        np.testing.assert_allclose(kernel.careful, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("algorithm", ["nuts", "hmc"])
+def test_where_whole_steps_are_too_long_careful_transitions_move(algorithm):
+    scale, share, count = 0.05, 0.25, 2000
+    value_and_grad = jax.value_and_grad(lambda q: -0.5 * jnp.sum((q / scale) ** 2))
+    kernel = Recipe(algorithm=algorithm, trajectory_length=0.1).kernel(jnp.ones(DIM))
+    kernel = kernel.replace(step_size=jnp.array(3 * scale), careful=jnp.array(share))
+
+    def step(state, key):
+        new, info = kernel.step(key, state, value_and_grad, jnp.int32(5))
+        return new, (info.step_size, jnp.any(new.position != state.position))
+
+    start = jnp.full(DIM, scale)
+    keys = jax.random.split(jax.random.key(8), count)
+    _, (sizes, moved) = jax.jit(lambda s, k: jax.lax.scan(step, s, k))(State(start, *value_and_grad(start)), keys)
+    sizes, moved = np.asarray(sizes), np.asarray(moved)
+    careful = sizes < 2 * scale
+    np.testing.assert_allclose(sizes, np.where(careful, 0.75, 3) * scale)
+    assert stats.binomtest(int(careful.sum()), count, share).pvalue > LEVEL
+    assert moved[~careful].mean() < 0.05
+    assert moved[careful].mean() > 0.9
 
 
 def test_on_a_ridge_the_spread_of_the_draws_counts():
