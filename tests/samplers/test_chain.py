@@ -141,6 +141,7 @@ def test_while_xla_works_something_else_is_done_once():
         ChainProgram(lambda q, d: normal(q, d) + 0.0625, DIM, jnp.zeros(DIM), meanwhile=lambda: 1 // 0)
 
 
+@pytest.mark.native
 def test_what_the_emitter_refuses_is_compiled_the_ordinary_way(monkeypatch):
     monkeypatch.setattr(compiler, "_NATIVE_OPTIONS", {"xla_no_such_option": "1"})
     program = ChainProgram(lambda q, d: normal(q, d) + 0.03125, DIM, jnp.zeros(DIM))
