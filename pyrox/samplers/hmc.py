@@ -34,6 +34,8 @@ class HMCKernel(Pytree):
         The kinetic energy.
     trajectory_length
         Time that a trajectory lasts; it has at least one step and at most ``2 ** max_tree_depth - 1``.
+    careful
+        Share of transitions that take a quarter of the step.
 
     Examples
     --------
@@ -62,7 +64,7 @@ class HMCKernel(Pytree):
         """Make one transition; from a state of unknown log-density, evaluate it there instead."""
         fresh = jnp.isnan(state.log_density)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
-        step_size = choose_step_size(self, seed)
+        step_size = choose_step_size(self, seed, state.position.dtype)
         dt = jnp.where(fresh, 0.0, step_size)
         limit = jnp.where(fresh, 1, jnp.left_shift(1, max_tree_depth) - 1)
         wanted = jnp.clip(jnp.ceil(self.trajectory_length / step_size), 1, limit)

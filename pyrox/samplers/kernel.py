@@ -106,7 +106,7 @@ class Kernel(Protocol):
         ...
 
 
-def choose_step_size(kernel: Kernel, seed: Array) -> Array:
+def choose_step_size(kernel: Kernel, seed: Array, dtype: np.dtype) -> Array:
     """Give the step size of a transition: a quarter of the kernel's, in the share of transitions that are careful.
 
     References
@@ -114,7 +114,7 @@ def choose_step_size(kernel: Kernel, seed: Array) -> Array:
     .. [1] Neal (2011), MCMC using Hamiltonian dynamics, Handbook of Markov Chain Monte Carlo, section 5.4.2.2: step
        sizes at random, for regions where the usual one is rejected again and again.
     """
-    careful = uniform(seed, _CAREFUL_NUMBER, kernel.step_size.dtype) < kernel.careful
+    careful = uniform(seed, _CAREFUL_NUMBER, dtype) < kernel.careful
     return jnp.where(careful, _CAREFUL_PART, 1.0) * kernel.step_size
 
 

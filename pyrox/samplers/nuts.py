@@ -132,7 +132,7 @@ class NUTSKernel(Pytree):
         """Make one transition; from a state of unknown log-density, evaluate it there instead."""
         fresh = jnp.isnan(state.log_density)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
-        chosen_size = choose_step_size(self, seed)
+        chosen_size = choose_step_size(self, seed, state.position.dtype)
         step_size = jnp.where(fresh, 0.0, chosen_size)
         start = self._start(self.metric.momentum(noise), state)
         p = start.left.momentum
