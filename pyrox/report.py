@@ -314,7 +314,12 @@ def _join(words: list[str]) -> str:
 def _judge_depth(stats: Mapping[str, np.ndarray], max_treedepth: int | None) -> list[Finding]:
     if "reached_max_treedepth" not in stats:
         return []
-    share = np.mean(stats["reached_max_treedepth"], axis=1)
+    reached = np.asarray(stats["reached_max_treedepth"], float)
+    if "step_size" in stats:
+        # Transitions that are careful, with a part of the step, are longer and no reason to allow for more.
+        careful = stats["step_size"] < 0.5 * np.median(stats["step_size"], axis=1, keepdims=True)
+        reached = np.where(careful, np.nan, reached)
+    share = np.nanmean(reached, axis=1)
     if max_treedepth is None:
         max_treedepth = int(np.max(stats["tree_depth"])) if "tree_depth" in stats else 10
     return [

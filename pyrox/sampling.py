@@ -250,6 +250,7 @@ class SamplingRun:
         if "arviz" not in sys.modules:
             threading.Thread(target=_import_early, name="pyrox-arviz", daemon=False).start()
         self._launch.prepare(self.task)
+        self.interrupts.raise_if_any()
         self.task.target.compile_map("constrain", self.task.data)
 
     def _make_jobs(self, program: ChainProgram, chains: list[ChainState]) -> list[chain_run.ChainJob]:

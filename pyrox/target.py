@@ -75,14 +75,18 @@ class Target:
         return tuple({n: group[n] for n in names} for names, group in zip(order, (observed, constant), strict=True))
 
     def chain_program(
-        self, data: Tree, heartbeat: Callable[[], None] = lambda: None, **settings: Any
+        self,
+        data: Tree,
+        heartbeat: Callable[[], None] = lambda: None,
+        meanwhile: Callable[[], None] = lambda: None,
+        **settings: Any,
     ) -> ChainProgram:
-        """Compile the chain for these settings, or find it; see ``ChainProgram``."""
+        """Compile the chain for these settings, or find it: then nothing is done meanwhile; see ``ChainProgram``."""
         key = tuple(sorted(settings.items()))
         if key not in self._programs:
             try:
                 self._programs[key] = ChainProgram(
-                    self.density, self.density.dim, data, heartbeat=heartbeat, **settings
+                    self.density, self.density.dim, data, heartbeat=heartbeat, meanwhile=meanwhile, **settings
                 )
             except (jax.errors.UnexpectedTracerError, jax.errors.TracerArrayConversionError):
                 # A value of an earlier trace has been kept somewhere: run plainly, the model can tell at which site.

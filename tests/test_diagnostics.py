@@ -324,6 +324,19 @@ def check(**variables):
     return " ".join(map(str, d.examine(xr.Dataset(data), statistics(chains, draws), 10)))
 
 
+def test_careful_transitions_are_no_reason_for_deeper_trees():
+    import xarray as xr
+
+    careful = np.arange(200) % 10 == 0
+    steps = np.where(careful, 0.025, 0.1) * np.ones((4, 1))
+    x = np.random.default_rng(0).normal(size=(4, 200))
+    data = xr.Dataset({"x": (("chain", "draw"), x)})
+    stats = {**statistics(4, 200), "step_size": steps, "reached_max_treedepth": np.tile(careful, (4, 1))}
+    assert "tree depth" not in " ".join(map(str, d.examine(data, stats, 10)))
+    stats["reached_max_treedepth"] = np.tile(~careful, (4, 1))
+    assert "tree depth of 10 in 100%" in " ".join(map(str, d.examine(data, stats, 10)))
+
+
 def test_findings_name_the_worst_element():
     good = np.random.default_rng(0).normal(size=(4, 200))
     bad = np.random.default_rng(1).normal(size=(4, 200, 2, 3))

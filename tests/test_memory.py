@@ -49,6 +49,19 @@ def test_a_model_that_was_sampled_and_predicted_goes():
     assert gone() is None
 
 
+def test_runs_of_one_model_share_its_program_and_are_not_kept():
+    model = small(2)
+    runs = []
+    for seed in range(3):
+        handle = px.sample(5, tune=5, chains=1, model=model, random_seed=seed, quiet=True, blocking=False)
+        handle.result()
+        runs.append(weakref.ref(handle._run))
+        del handle
+    gc.collect()
+    assert len(target_of(model)._programs) == 1
+    assert [run() for run in runs] == [None] * 3
+
+
 def test_compiled_chains_are_kept_in_bounds(monkeypatch):
     monkeypatch.setattr(executables, "_KEPT_EXECUTABLES", 2)
     monkeypatch.setattr(executables, "_executables", type(executables._executables)())

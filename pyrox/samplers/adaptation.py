@@ -191,6 +191,16 @@ def start_all(adapters: tuple[Adapter, ...], kernel: Kernel, state: State) -> tu
     return tuple(kept), kernel
 
 
+def restart_all(adapters: tuple[Adapter, ...], mine: tuple, kernel: Kernel, state: State) -> tuple[tuple, Kernel]:
+    """Start every adapter in turn once more; divergences stay counted."""
+    kept, kernel = start_all(adapters, kernel, state)
+    counted = (
+        own._replace(divergences=former.divergences) if isinstance(own, StepSizeState) else own
+        for own, former in zip(kept, mine, strict=True)
+    )
+    return tuple(counted), kernel
+
+
 def search_all(adapters: tuple[Adapter, ...], mine: tuple, kernel: Kernel, info: Info) -> tuple[tuple, Kernel, Array]:
     """Show every adapter a probing leapfrog; settled when all are."""
     kept, settled = [], jnp.ones((), bool)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax, random
 
 from pyrox.samplers import kernel as kernels
-from pyrox.samplers.adaptation import Adapter, Moment, search_all, start_all, update_all
+from pyrox.samplers.adaptation import Adapter, Moment, restart_all, search_all, start_all, update_all
 from pyrox.samplers.directions import Window, empty_window, estimate, last_renewal, record, schedule_next
 from pyrox.samplers.kernel import Info, Kernel, State, ValueAndGrad
 from pyrox.samplers.recipe import Recipe
@@ -182,8 +182,7 @@ def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], value_and_grad: V
     (mine, kernel), _ = do_if(warming, warmed_up, tuple(learnt))
     phase = jnp.where(moving | settled, Phase.TRANSITION, Phase.SEARCH).astype(jnp.int32)
     state = jax.tree.map(lambda a, b: jnp.where(searching, a, b), chain.state, new)
-    chain = chain._replace(phase=phase, iteration=chain.iteration+moving, state=state, kernel=kernel, adapters=mine)
-    # Not inside the branches, which would copy the window.
+    chain = chain._replace(phase=phase, iteration=chain.iteration + moving, state=state, kernel=kernel, adapters=mine)
     return _look_ahead(chain, warming, moved), info
 
 
@@ -209,7 +208,9 @@ def _look_ahead(chain: ChainState, warming: Array, moved: Array) -> ChainState:
 def renew(chain: ChainState, recipe: Recipe) -> ChainState:
     """Renew the metric of a chain that has paused for it; a step size is searched for it next."""
     metric = chain.kernel.metric.with_directions(*estimate(chain.window))
-    adapters, kernel = start_all(recipe.adapters(chain.target_accept), chain.kernel, chain.state)
+    adapters, kernel = restart_all(
+        recipe.adapters(chain.target_accept), chain.adapters, chain.kernel, chain.state
+    )
     return chain._replace(
         phase=jnp.int32(Phase.SEARCH),
         kernel=kernel.replace(metric=metric),

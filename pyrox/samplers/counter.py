@@ -28,7 +28,7 @@ def noise_and_seed(key: Key, dim: int, dtype: np.dtype, wanted: Array) -> tuple[
     dtype
         Of the normal numbers.
     wanted
-        Whether there are to be any: else they are zero.
+        Whether they are: else all are one.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def noise_and_seed(key: Key, dim: int, dtype: np.dtype, wanted: Array) -> tuple[
         return np.sqrt(2.0).astype(dtype) * lax.erf_inv(2 * u - 1)
 
     # In a loop of their own: else they would be computed anew in every loop that uses them.
-    noise, _ = do_if(wanted, draw, jnp.zeros(dim, dtype))
+    noise, _ = do_if(wanted, draw, jnp.ones(dim, dtype))
     return noise, bits[dim:].astype(np.uint32)
 
 

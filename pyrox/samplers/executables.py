@@ -45,7 +45,7 @@ class Compilation:
     """
 
     def __init__(self, fn: Callable, *shapes: Any, key: str | None = None, options: dict | None = None) -> None:
-        self._key, self._error = key, None
+        self._error: Exception | None = None
         self._executable = None if key is None else _find(key)
         self._thread: threading.Thread | None = None
         if self._executable is not None:
@@ -56,6 +56,8 @@ class Compilation:
         def work() -> None:
             try:
                 self._executable = lowered.compile(compiler_options=options or None)
+                if key is not None:
+                    _keep(key, self._executable)
             except Exception as error:  # handed to the thread that waits
                 self._error = error
 
@@ -70,8 +72,6 @@ class Compilation:
             heartbeat()
         if self._error is not None:
             raise self._error
-        if self._key is not None:
-            _keep(self._key, self._executable)
         return self._executable
 
 
@@ -79,8 +79,8 @@ class Compilation:
 def without_collections() -> Iterator[None]:
     """Collect no garbage for a moment: of all that tracing makes little is, and every collection looks at all of it."""
     wanted = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()
         yield
     finally:
         if wanted:

@@ -176,7 +176,7 @@ class ChainProgress:
     divergences
         Divergent transitions after the warm-up.
     step_size
-        The latest step size; NaN before the first iteration.
+        Median step size of the last hundred iterations; NaN before the first one.
     n_steps
         Mean number of gradients of the last hundred iterations.
     """
@@ -203,7 +203,7 @@ def progress_of(jobs: list[ChainJob]) -> list[ChainProgress]:
                     total=job.total,
                     warming=job.done < job.num_warmup,
                     divergences=int(count),
-                    step_size=float(rows[-1, _COLUMN["step_size"]]) if known else np.nan,
+                    step_size=float(np.median(rows[:, _COLUMN["step_size"]])) if known else np.nan,
                     n_steps=float(rows[:, _COLUMN["n_steps"]].mean()) if known else np.nan,
                 )
             )

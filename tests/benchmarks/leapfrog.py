@@ -13,7 +13,8 @@ import numpy as np
 from problems import PROBLEMS
 
 import pyrox as px
-from pyrox.samplers.compile import _NATIVE_OPTIONS, _as_one_kernel, _lower, trace_gradient
+from pyrox.samplers.compile import _NATIVE_OPTIONS, _as_one_kernel, trace_gradient
+from pyrox.samplers.executables import Compilation
 from pyrox.samplers.hoist import Hoisted
 from pyrox.samplers.kernel import Info
 from pyrox.samplers.rewrite import rewrite, unsupported
@@ -43,10 +44,10 @@ def gradient_loops(density, data):
 
     ordinary, kernel = rewrite(traced, {}), rewrite(traced)
     shapes = jnp.zeros(density.dim), data, jnp.int32(1)
-    loops = [_lower(loop(ordinary), *shapes)]
+    begun = [Compilation(loop(ordinary), *shapes)]
     if not unsupported(kernel):
-        loops.append(_lower(_as_one_kernel(loop(kernel)), *shapes, options=_NATIVE_OPTIONS))
-    return loops
+        begun.append(Compilation(_as_one_kernel(loop(kernel)), *shapes, options=_NATIVE_OPTIONS))
+    return [compilation.result() for compilation in begun]
 
 
 def per_call(executable, position, data, n):

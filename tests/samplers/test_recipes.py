@@ -8,7 +8,7 @@ from scipy import stats
 
 import pyrox as px
 from pyrox.samplers.adaptation import DualAveraging, Moment
-from pyrox.samplers.chain import Phase
+from pyrox.samplers.chain import Phase, renew
 from pyrox.samplers.compile import ChainProgram, stack
 from pyrox.samplers.directions import WINDOW, empty_window, estimate, record
 from pyrox.samplers.kernel import Info, State, init
@@ -349,6 +349,16 @@ def test_draws_are_careful_five_times_as_often_as_the_warm_up_diverged(number, s
         moment = Moment(jnp.int32(i), jnp.int32(200), init(jnp.zeros(2)), info, ~no, renewed=no)
         mine, kernel, _ = adapter.update(mine, kernel, moment)
         np.testing.assert_allclose(kernel.careful, expected, rtol=1e-12)
+
+
+def test_a_metric_renewed_forgets_no_divergence():
+    recipe = Recipe(adaptation="low_rank")
+    template = ChainProgram(lambda q, _: -0.5 * jnp.sum(q**2), DIM, jnp.zeros(()), recipe=recipe)
+    chain = template.start(np.array([0, 1], np.uint32), np.zeros(DIM), 300, 0.8)
+    met = (*chain.adapters[:-1], chain.adapters[-1]._replace(divergences=np.array(7.0), count=np.array(50.0)))
+    renewed = renew(chain._replace(adapters=met), recipe)
+    assert renewed.adapters[-1].divergences == 7
+    assert renewed.adapters[-1].count == 0, "the averaging starts anew"
 
 
 @pytest.mark.parametrize("algorithm", ["nuts", "hmc"])
