@@ -23,6 +23,7 @@ LIMIT_SECONDS = 1500
 LAWS = "tests/dist/test_reference.py", "tests/dist/test_laws.py"
 MAPS = "tests/dist/test_transforms.py", "tests/dist/test_constraints.py"
 KERNELS = "tests/samplers/test_turns.py", "tests/samplers/test_invariance.py", "tests/samplers/test_chain.py"
+COUNTER = ("tests/samplers/test_counter.py",)
 REDUCTIONS = ("tests/samplers/test_least_squares.py",)
 RECIPES = "tests/samplers/test_chain.py", "tests/samplers/test_recipes.py", "tests/test_sample.py"
 DENSITIES = "tests/model/test_density.py", "tests/model/test_handlers.py"
@@ -97,7 +98,7 @@ SAMPLERS = [
              "(older.squares.gradients + tiny) / (older.squares.draws + tiny)", RECIPES),
     Mutation("samplers/metric_adaptation.py", "mine.products.draws / scale - mine.products.gradients * scale",
              "mine.products.draws / scale + mine.products.gradients * scale", RECIPES),
-    Mutation("samplers/kernel.py", "_CAREFUL_NUMBER = np.int32(-(2**31))", "_CAREFUL_NUMBER = np.int32(0)", KERNELS),
+    Mutation("samplers/kernel.py", "_CAREFUL_NUMBER = np.int32(-(2**31))", "_CAREFUL_NUMBER = np.int32(0)", COUNTER),
     Mutation("samplers/metrics.py", "(noise + (self.stretch**-0.5 - 1)", "(noise + (self.stretch**0.5 - 1)", KERNELS),
     Mutation("samplers/linear.py", "left.plus(right.times_fixed(-1.0))", "left.plus(right)", REDUCTIONS),
     Mutation("samplers/linear.py", "self.ways.setdefault((i, *way), len(self.ways))", "i", REDUCTIONS),

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from pyrox.samplers.counter import noise_and_seed, uniform
+from pyrox.samplers.kernel import _CAREFUL_NUMBER
 
 # Chance that this module raises one false alarm.
 LEVEL = 1e-4
@@ -71,3 +72,12 @@ def test_single_precision_has_them_too():
     found = uniform(seed, jnp.arange(1000), jnp.float32)
     assert found.dtype == jnp.float32
     assert 0 < found.min() < found.max() < 1
+
+
+def test_the_choice_of_careful_transitions_is_independent_of_all_others():
+    seeds = keys_in_a_row(2000)[1]
+    others = jnp.concatenate([jnp.arange(32), -jnp.arange(1, 33)])
+    choice = jax.vmap(lambda seed: uniform(seed, _CAREFUL_NUMBER, jnp.float64))(seeds)
+    numbers = jax.vmap(lambda seed: uniform(seed, others, jnp.float64))(seeds)
+    bound = stats.norm.isf(LEVEL / TESTS / (2 * len(others))) / np.sqrt(len(seeds))
+    assert np.abs(np.corrcoef(choice, numbers.T)[0, 1:]).max() < bound
