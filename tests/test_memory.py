@@ -11,6 +11,7 @@ import pytest
 
 import pyrox as px
 from pyrox.samplers import executables
+from pyrox.sampling import SamplingRun
 from pyrox.target import target_of
 
 GROWTH = """
@@ -49,14 +50,16 @@ def test_a_model_that_was_sampled_and_predicted_goes():
     assert gone() is None
 
 
-def test_runs_of_one_model_share_its_program_and_are_not_kept():
-    model = small(2)
-    runs = []
+def test_runs_of_one_model_share_its_program_and_are_not_kept(monkeypatch):
+    model, runs, execute = small(2), [], SamplingRun.execute
+
+    def watched(run):
+        runs.append(weakref.ref(run))
+        execute(run)
+
+    monkeypatch.setattr(SamplingRun, "execute", watched)
     for seed in range(3):
-        handle = px.sample(5, tune=5, chains=1, model=model, random_seed=seed, quiet=True, blocking=False)
-        handle.result()
-        runs.append(weakref.ref(handle._run))
-        del handle
+        px.sample(5, tune=5, chains=1, model=model, random_seed=seed, quiet=True)
     gc.collect()
     assert len(target_of(model)._programs) == 1
     assert [run() for run in runs] == [None] * 3

@@ -89,7 +89,7 @@ class FisherDiagonal(Pytree):
     Where the product of both variances is far above 1, some direction is much narrower than the variable is spread: a
     ridge or a funnel. The estimate above is then the geometric mean of both lengths, and where few of many variables
     are like that, trajectories turn for all the others long before they have walked the ridge. So the estimate is
-    multiplied by a twenty-fifth of the product where that is more than one, until it is :math:`\mathrm{var}(q_i)`, the
+    multiplied by a fiftieth of the product where that is more than one, until it is :math:`\mathrm{var}(q_i)`, the
     spread alone.
 
     Three things make it robust: it starts from :math:`1 / |\partial_i \log p|`, the first step size is searched for
@@ -126,7 +126,7 @@ class FisherDiagonal(Pytree):
     early_window: int = 10
     late_window: int = 80
     first_use: int = 5
-    ridge: float = 25.0
+    ridge: float = 50.0
 
     def start(self, kernel: Kernel, state: State) -> tuple[tuple[Spread, Spread], Kernel]:
         inverse_mass = _first_inverse_mass(state.gradient)
