@@ -49,10 +49,10 @@ class Interrupts:
         self._former: Any = None
 
     def __enter__(self) -> Self:
-        self._depth += 1
-        in_main = threading.current_thread() is threading.main_thread()
-        if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._former = signal.signal(signal.SIGINT, self._note)
+        if _in_main_thread():
+            self._depth += 1
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                self._former = signal.signal(signal.SIGINT, self._note)
         return self
 
     def raise_if_any(self) -> None:
@@ -64,10 +64,17 @@ class Interrupts:
         self.count += 1
 
     def __exit__(self, *exc: object) -> None:
+        # A block of another thread may outlast that of the main thread, which alone may set handlers.
+        if not _in_main_thread():
+            return
         self._depth -= 1
         if self._depth == 0 and self._former is not None:
             signal.signal(signal.SIGINT, self._former)
             self._former = None
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 class _Slot:

@@ -224,3 +224,25 @@ def test_an_error_ends_a_pause():
     _, thread, outcome = paused(jobs)
     thread.join(10)
     assert "out of numbers" in str(outcome[0])
+
+
+def test_a_block_of_a_thread_that_outlasts_the_main_one_leaves_ctrl_c_alone():
+    interrupts, entered, leave, errors = Interrupts(), threading.Event(), threading.Event(), []
+
+    def work():
+        try:
+            with interrupts:
+                entered.set()
+                leave.wait()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    with interrupts:
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        thread.start()
+        entered.wait()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a cell that follows can be interrupted
+    leave.set()
+    thread.join()
+    assert not errors
