@@ -88,7 +88,7 @@ def sample(
         strongest correlations, ``"dense"`` all of them; ``"stan"`` the scales from draws, in Stan's windows.
     target_accept
         Mean acceptance that the step size aims at: nearer to 1 takes smaller steps and follows harder corners. A
-        number is kept to by whole steps; the default is 0.8, and up to 0.98 after divergences in the warm-up.
+        number is kept to by whole steps; the default is 0.8, and up to 0.9 after divergences in the warm-up.
     max_treedepth
         Most doublings of a trajectory, 10 by default.
     nuts

@@ -15,7 +15,7 @@ from pyrox.samplers.recipe import ADAPTATIONS, Recipe
 from pyrox.typing import Key
 
 # Mean acceptance that step sizes aim at unless told: at first, and at most after divergences in the warm-up.
-_ACCEPTANCE = (0.8, 0.98)
+_ACCEPTANCE = (0.8, 0.9)
 NUTS_DEFAULTS = {"adaptation": "rank_one", "target_accept": None, "max_treedepth": 10}
 
 # Arguments of PyMC and NumPyro that have no place here, and what serves instead.

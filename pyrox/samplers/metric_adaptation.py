@@ -89,8 +89,8 @@ class FisherDiagonal(Pytree):
     Where the product of both variances is far above 1, some direction is much narrower than the variable is spread: a
     ridge or a funnel. The estimate above is then the geometric mean of both lengths, and where few of many variables
     are like that, trajectories turn for all the others long before they have walked the ridge. So the estimate is
-    multiplied by a fiftieth of the product where that is more than one, until it is :math:`\mathrm{var}(q_i)`, the
-    spread alone.
+    multiplied by the square of a fiftieth of the product where that is more than one, until it is
+    :math:`\mathrm{var}(q_i)`, the spread alone.
 
     Three things make it robust: it starts from :math:`1 / |\partial_i \log p|`, the first step size is searched for
     that metric, and only transitions that moved enter the windows.
@@ -150,7 +150,7 @@ class FisherDiagonal(Pytree):
         tiny, n = jnp.finfo(pair.draws.dtype).tiny, jnp.maximum(older.count, 1)
         estimate = jnp.sqrt((older.squares.draws + tiny) / (older.squares.gradients + tiny))
         product = older.squares.draws / n * (older.squares.gradients / n)
-        stretch = jnp.clip(product / self.ridge, 1.0, jnp.sqrt(jnp.maximum(product, 1.0)))
+        stretch = jnp.clip((product / self.ridge) ** 2, 1.0, jnp.sqrt(jnp.maximum(product, 1.0)))
         estimate *= jnp.where(early, 1.0, stretch)
         estimate = jnp.clip(estimate, 1e-20, 1e20)
         inverse_mass = jnp.where(open_ & (older.count >= self.first_use), estimate, kernel.metric.squared_scales)
