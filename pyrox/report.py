@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pyrox.errors import ModelError
 from pyrox.findings import Facts, Finding, Quality, Report
+from pyrox.funnels import LINKED, advise_centring, find_ruler, word_funnel
+from pyrox.labelled import LabelledDraws, join_words, worst
 from pyrox.mixing import normal_quantile, rank_rhat_and_ess
 from pyrox.separation import energy_fraction, longest_rest, odd_chains, rotation_scores
 
@@ -22,11 +24,17 @@ _MIN_DIVERGENCES = 5
 _APART_RHAT = 1.05  # from here on it is worth asking which chain it is
 _MAX_EXAMINED = 200
 _STUCK_SHARE, _STUCK_STEP = 0.05, 0.01  # of the draws at rest in a row; of the other chains' step size
-_LINKED = 5.0  # standard errors from which two quantities are said to go together
 _RULER_LIMIT = 2.33  # one in a hundred: what rules the spread of others is under suspicion anyway
-_MAX_RULERS = 5
 _NAMED = 3
 _LEAST = 4
+_TOO_NARROW = (
+    "Its steps are too long for the place where it stands: a `target_accept` nearer to 1 makes them shorter, another "
+    "parameterization takes narrow places away, as non-centring does those of a hierarchy."
+)
+_ELSEWHERE = (
+    "Leave it out, or start it elsewhere with `initvals`; a density that is flat, rough or undefined where it stands "
+    "is the usual cause."
+)
 _PAPER = "See Vehtari et al. (2021), Rank-normalization, folding, and localization: an improved R-hat"
 _STATE = "sampler_state"
 _ADVISED = ("tree depth", "stuck", "energy")  # kinds whose remedies are for chains that were tuned
@@ -125,7 +133,7 @@ def examine(posterior: Any, stats: Mapping[str, np.ndarray], max_treedepth: int 
     >>> [finding.kind for finding in examine(posterior, {})]
     ['disagreement', 'rhat', 'ess']
     """
-    draws = _Draws(posterior)
+    draws = LabelledDraws(posterior)
     report = _examine(draws, stats, max_treedepth)
     if draws.tuned or all(finding.kind == "too little" for finding in report):
         return report
@@ -135,7 +143,7 @@ def examine(posterior: Any, stats: Mapping[str, np.ndarray], max_treedepth: int 
     return replace(report, findings=(Finding("untuned", message, remedy), *plain))
 
 
-def _examine(draws: "_Draws", stats: Mapping[str, np.ndarray], max_treedepth: int | None) -> Report:
+def _examine(draws: LabelledDraws, stats: Mapping[str, np.ndarray], max_treedepth: int | None) -> Report:
     chains, length = draws.shape
     found = [*_judge_divergences(draws, stats), *_judge_depth(stats, max_treedepth)]
     if length < _MIN_DRAWS:
@@ -155,58 +163,10 @@ def _examine(draws: "_Draws", stats: Mapping[str, np.ndarray], max_treedepth: in
     return Report(tuple(found), worst=_least_certain(draws, both))
 
 
-class _Draws:
-    """The variables of a posterior, and names for their elements."""
-
-    def __init__(self, posterior: Any) -> None:
-        # What is computed from the variables that the sampler moves, and on what the distributions of these depend,
-        # as far as results tell.
-        self.derived = frozenset(json.loads(posterior.attrs.get("derived", "[]")))
-        self._depends = json.loads(posterior.attrs.get("depends", "null"))
-        self.tuned = posterior.attrs.get("tuning_steps") != 0
-        self.shape = tuple(int(posterior.sizes[dim]) for dim in ("chain", "draw"))
-        self._arrays = {str(n): x.transpose("chain", "draw", ...) for n, x in posterior.data_vars.items()}
-        self.values = {n: x.values for n, x in self._arrays.items() if x.size and x.dtype.kind in "fiub"}
-
-    def label(self, name: str, index: tuple[int, ...]) -> str:
-        """Name one element, by the labels of its axes."""
-        if not index:
-            return name
-        array = self._arrays[name]
-        labels = [
-            _write(array.coords[dim].values[i]) if dim in array.coords else str(i)
-            for dim, i in zip(array.dims[2:], index, strict=True)
-        ]
-        return f"{name}[{', '.join(labels)}]"
-
-    def may_rule(self, name: str, other: str) -> bool:
-        """Tell whether the distribution of another variable depends on this one; True where that is not known."""
-        return self._depends is None or name in self._depends.get(other, ())
-
-    def element(self, name: str, index: tuple[int, ...]) -> np.ndarray:
-        return self.values[name][(slice(None), slice(None), *index)]
-
-
-def _write(label: Any) -> str:
-    return str(np.datetime_as_string(label, unit="auto")) if isinstance(label, np.datetime64) else str(label)
-
-
-def _worst(statistic: Mapping[str, np.ndarray]) -> list[tuple[float, str, tuple[int, ...]]]:
-    """Give the largest value of each variable and where it is, the largest of all first; NaN are left out."""
-    worst = []
-    for name, values in statistic.items():
-        flat = np.ravel(values)
-        if flat.size and not np.all(np.isnan(flat)):
-            at = int(np.nanargmax(flat))
-            index = tuple(int(i) for i in np.unravel_index(at, np.shape(values)))
-            worst.append((float(flat[at]), name, index))
-    return sorted(worst, key=lambda entry: -entry[0])
-
-
 # Divergences
 
 
-def _judge_divergences(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Finding]:
+def _judge_divergences(draws: LabelledDraws, stats: Mapping[str, np.ndarray]) -> list[Finding]:
     diverging = np.asarray(stats.get("diverging", False), bool)
     count = int(diverging.sum())
     if not count:
@@ -218,97 +178,25 @@ def _judge_divergences(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[F
     message = f"There {they} after tuning. Increase `target_accept` or reparameterize."
     if count < _MIN_DIVERGENCES:
         return [Finding("divergences", message, chains=chains)]
-    scores = {name: rotation_scores(x, diverging.astype(float)) for name, x in draws.values.items()}
-    ruler = _find_ruler(draws, _worst({name: np.abs(z[..., 0]) for name, z in scores.items()}))
+    # A chain that stands still diverges again and again, which tells no more than once.
+    told = np.where(draws.repeats, np.nan, diverging)
+    told = np.where(draws.repeats, np.nanmean(told, axis=1, keepdims=True), told)
+    scores = {name: rotation_scores(x, told) for name, x in draws.values.items()}
+    ruler = find_ruler(draws, worst({name: np.abs(z[..., 0]) for name, z in scores.items()}))
     if ruler is not None and scores[ruler.name][(*ruler.index, 0)] * ruler.narrow > _RULER_LIMIT:
-        where, remedy = _word_funnel(ruler, draws.element(ruler.name, ruler.index), diverging)
+        where, remedy = word_funnel(ruler, draws.element(ruler.name, ruler.index), diverging)
         return [Finding("divergences", f"{message} {where}", remedy, chains, (ruler.label, *ruler.ruled))]
     tests = sum(z.size for z in scores.values())
     limit = -normal_quantile(LEVEL / 2 / max(tests, 1))
-    named = [entry for entry in _worst({n: np.abs(z) for n, z in scores.items()}) if entry[0] > limit][:_NAMED]
+    named = [entry for entry in worst({n: np.abs(z) for n, z in scores.items()}) if entry[0] > limit][:_NAMED]
     if not named:
         remedy = "Nothing sets them apart from the other draws: smaller steps may do, a `target_accept` nearer to 1."
         return [Finding("divergences", message, remedy, chains)]
     variables = tuple(draws.label(n, i[:-1]) for _, n, i in named)
     places = [_PLACES[i[-1], bool(scores[n][i] > 0)] for _, n, i in named]
-    where = f"They gather at {_join([f'{p} values of {v}' for p, v in zip(places, variables, strict=True)])}."
+    where = f"They gather at {join_words([f'{p} values of {v}' for p, v in zip(places, variables, strict=True)])}."
     remedy = "A prior with less mass there, another parameterization, or a higher `target_accept` may help."
     return [Finding("divergences", f"{message} {where}", remedy, chains, variables)]
-
-
-@dataclass(frozen=True)
-class _Ruler:
-    """A quantity that rules the spread of other variables, as the scale of a hierarchy does."""
-
-    name: str
-    index: tuple[int, ...]
-    label: str
-    narrow: int  # 1 if the others spread least where it is high, -1 where it is low
-    ruled: tuple[str, ...]
-    sampled: bool  # not computed from others
-
-    @property
-    def others(self) -> str:
-        return _join(list(self.ruled))
-
-    @property
-    def end(self) -> str:
-        return "high" if self.narrow > 0 else "low"
-
-
-def _find_ruler(draws: _Draws, candidates: list) -> _Ruler | None:
-    """Find, of the first few candidates, the one that rules the spread of most others that the sampler moves."""
-    best, most = None, 0
-    moved = {name: x for name, x in draws.values.items() if name not in draws.derived}
-    # Of a scale and its logarithm both rule alike: the sampled one is named.
-    for _, name, index in sorted(candidates[:_MAX_RULERS], key=lambda candidate: candidate[1] in draws.derived):
-        x = draws.element(name, index)
-        ranks = np.argsort(np.argsort(x, axis=None)).reshape(x.shape) / x.size
-        some = {n: v.reshape(*v.shape[:2], -1)[..., :_MAX_EXAMINED] for n, v in moved.items() if n != name}
-        links = {n: rotation_scores(values, ranks)[..., 1] for n, values in some.items()}
-        for narrow in (-1, 1):
-            # A scale spreads what is drawn with it; in products with it, what spreads least where it is high is not.
-            may = {n: z for n, z in links.items() if narrow > 0 or draws.may_rule(name, n)}
-            counts = {n: int(np.sum(-narrow * z > _LINKED)) for n, z in may.items()}
-            ruled = sorted((n for n, count in counts.items() if count), key=lambda n: -counts[n])
-            if sum(counts.values()) > most:
-                sampled = name not in draws.derived
-                best = _Ruler(name, index, draws.label(name, index), narrow, tuple(ruled[:_NAMED]), sampled)
-                most = sum(counts.values())
-    return best
-
-
-def _word_funnel(ruler: _Ruler, x: np.ndarray, diverging: np.ndarray) -> tuple[str, str]:
-    there, elsewhere = np.median(x[diverging]), np.median(x[~diverging])
-    where = (
-        f"They gather at {ruler.end} values of {ruler.label} (median {there:.3g}, of the other draws {elsewhere:.3g}), "
-        f"where {ruler.others} spread{'s' if len(ruler.ruled) == 1 else ''} least: a funnel."
-    )
-    return where, _advise_centring(ruler, x)
-
-
-def _advise_centring(ruler: _Ruler, x: np.ndarray) -> str:
-    label, others = ruler.label, ruler.others
-    one_word = f"Non-centre that hierarchy: px.noncenter(model, {list(ruler.ruled)})"
-    if ruler.narrow > 0:
-        advice = (
-            f"That is what a non-centred hierarchy looks like where data are rich: if {label} multiplies {others}, "
-            f"centre it, and give their product its own distribution with the scale {label}."
-        )
-    elif np.all(x > 0):
-        advice = f"{one_word}, or write {others} as location + {label} * z, with z ~ Normal(0, 1)."
-    else:
-        advice = (
-            f"{one_word}, or write {others} as location + scale * z, with z ~ Normal(0, 1) and the scale that {label} "
-            "sets."
-        )
-    if ruler.sampled:
-        return f"{advice} Or give {label} a prior with less mass at {ruler.end} values."
-    return f"{advice} Or choose priors under which {label} has less mass at {ruler.end} values."
-
-
-def _join(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _judge_depth(stats: Mapping[str, np.ndarray], max_treedepth: int | None) -> list[Finding]:
@@ -336,10 +224,10 @@ def _judge_depth(stats: Mapping[str, np.ndarray], max_treedepth: int | None) -> 
 # Chains
 
 
-def _judge_movement(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Finding]:
+def _judge_movement(draws: LabelledDraws, stats: Mapping[str, np.ndarray]) -> list[Finding]:
     """Name chains that stand still, or that crawl with steps far smaller than those of the others."""
     chains, length = draws.shape
-    rest, begin = longest_rest(list(draws.values.values())) if draws.values else np.zeros((2, chains), int)
+    rest, begin = longest_rest(draws.repeats)
     steps = np.median(stats["step_size"], axis=1) if "step_size" in stats else np.ones(chains)
     usual = np.array([np.median(np.delete(steps, c)) if chains > 1 else steps[c] for c in range(chains)])
     found = []
@@ -349,14 +237,15 @@ def _judge_movement(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Find
             what.append(f"from draw {begin[chain]} on it does not move for {rest[chain]} draws")
         if steps[chain] < _STUCK_STEP * usual[chain]:
             what.append(f"its step size is {steps[chain]:.2g} where the others' is {usual[chain]:.2g}")
+        # The rest begins with the first repetition: a chain that has never moved rests from draw 1 on.
+        arrived = rest[chain] > _STUCK_SHARE * length and begin[chain] > 1
         variables = _most_apart(draws, int(chain))
-        where = f" It stands apart from the other chains in {_join(list(variables))}." if variables else ""
+        where = f" It stands apart from the other chains in {join_words(list(variables))}." if variables else ""
         found.append(
             Finding(
                 "stuck",
                 f"Chain {chain} is stuck: {' and '.join(what)}.{where}",
-                "Leave it out, or start it elsewhere with `initvals`; a density that is flat, rough or undefined "
-                "where it stands is the usual cause.",
+                _TOO_NARROW if arrived else _ELSEWHERE,
                 (int(chain),),
                 variables,
             )
@@ -364,7 +253,7 @@ def _judge_movement(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Find
     return found
 
 
-def _most_apart(draws: _Draws, chain: int) -> tuple[str, ...]:
+def _most_apart(draws: LabelledDraws, chain: int) -> tuple[str, ...]:
     """Name the variables in which a chain lies farthest from the other chains, in their standard deviations."""
     if draws.shape[0] == 1:
         return ()
@@ -373,10 +262,10 @@ def _most_apart(draws: _Draws, chain: int) -> tuple[str, ...]:
         others = np.delete(x, chain, axis=0).astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             distances[name] = np.abs(x[chain].mean(axis=0) - others.mean(axis=(0, 1))) / others.std(axis=(0, 1))
-    return tuple(draws.label(n, i) for value, n, i in _worst(distances)[:_NAMED] if value > 1)
+    return tuple(draws.label(n, i) for value, n, i in worst(distances)[:_NAMED] if value > 1)
 
 
-def _judge_energy(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Finding]:
+def _judge_energy(draws: LabelledDraws, stats: Mapping[str, np.ndarray]) -> list[Finding]:
     if "energy" not in stats or not np.all(np.isfinite(stats["energy"])):
         return []
     fractions = energy_fraction(np.asarray(stats["energy"], np.float64))
@@ -384,17 +273,17 @@ def _judge_energy(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Findin
     if not bad.size:
         return []
     links = {name: np.abs(rotation_scores(x, stats["energy"])) for name, x in draws.values.items()}
-    linked = _worst({name: np.fmax.reduce(z, axis=-1) for name, z in links.items()})
-    named = [entry for entry in linked if entry[0] > _LINKED][:_NAMED]
+    linked = worst({name: np.fmax.reduce(z, axis=-1) for name, z in links.items()})
+    named = [entry for entry in linked if entry[0] > LINKED][:_NAMED]
     variables = tuple(draws.label(n, i) for _, n, i in named)
-    ruler = _find_ruler(draws, linked)
+    ruler = find_ruler(draws, linked)
     if ruler is None:
         remedy = "Heavy tails or a centred hierarchy are the usual cause: reparameterize, or use tighter priors."
     else:
-        remedy = _advise_centring(ruler, draws.element(ruler.name, ruler.index))
+        remedy = advise_centring(ruler, draws.element(ruler.name, ruler.index))
         variables = (ruler.label, *(v for v in variables if v != ruler.label))[:_NAMED]
     values = ", ".join(f"{fractions[c]:.2f}" for c in bad)
-    where = f" The energy goes with {_join(list(variables))}." if variables else ""
+    where = f" The energy goes with {join_words(list(variables))}." if variables else ""
     return [
         Finding(
             "energy",
@@ -408,17 +297,17 @@ def _judge_energy(draws: _Draws, stats: Mapping[str, np.ndarray]) -> list[Findin
 
 
 def _name_chains(chains: Sequence[int]) -> str:
-    return f"chain{'s' if len(chains) > 1 else ''} {_join([str(c) for c in chains])}"
+    return f"chain{'s' if len(chains) > 1 else ''} {join_words([str(c) for c in chains])}"
 
 
 # R-hat and effective sample size of every element, by variable.
 Mixing = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
-def _least_certain(draws: _Draws, both: Mixing) -> tuple[Quality, ...]:
+def _least_certain(draws: LabelledDraws, both: Mixing) -> tuple[Quality, ...]:
     """Name the elements of the largest R-hat and of the smallest effective sample size."""
-    by_rhat = _worst({name: rhat for name, (rhat, _) in both.items()})[:_LEAST]
-    by_ess = _worst({name: -ess for name, (_, ess) in both.items()})[:_LEAST]
+    by_rhat = worst({name: rhat for name, (rhat, _) in both.items()})[:_LEAST]
+    by_ess = worst({name: -ess for name, (_, ess) in both.items()})[:_LEAST]
     found = []
     for name, index in dict.fromkeys((name, index) for _, name, index in (*by_rhat, *by_ess)):
         x = draws.element(name, index)
@@ -427,10 +316,10 @@ def _least_certain(draws: _Draws, both: Mixing) -> tuple[Quality, ...]:
     return tuple(found)
 
 
-def _judge_mixing(draws: _Draws, both: Mixing) -> list[Finding]:
+def _judge_mixing(draws: LabelledDraws, both: Mixing) -> list[Finding]:
     chains = draws.shape[0]
     found = _judge_agreement(draws, {name: rhat for name, (rhat, _) in both.items()})
-    rhat = _worst({name: r for name, (r, _) in both.items()})
+    rhat = worst({name: r for name, (r, _) in both.items()})
     if rhat and rhat[0][0] > MAX_RHAT:
         value, name, index = rhat[0]
         found.append(
@@ -441,7 +330,7 @@ def _judge_mixing(draws: _Draws, both: Mixing) -> list[Finding]:
                 variables=(draws.label(name, index),),
             )
         )
-    ess = _worst({name: -e for name, (_, e) in both.items()})
+    ess = worst({name: -e for name, (_, e) in both.items()})
     if ess and -ess[0][0] / chains < MIN_ESS_PER_CHAIN:
         value, name, index = ess[0]
         found.append(
@@ -456,7 +345,7 @@ def _judge_mixing(draws: _Draws, both: Mixing) -> list[Finding]:
     return found
 
 
-def _judge_agreement(draws: _Draws, rhats: Mapping[str, np.ndarray]) -> list[Finding]:
+def _judge_agreement(draws: LabelledDraws, rhats: Mapping[str, np.ndarray]) -> list[Finding]:
     """Name chains that stand apart, for every group of chains once, with the variables where they do."""
     suspects = []
     for name, values in rhats.items():
@@ -475,7 +364,7 @@ def _judge_agreement(draws: _Draws, rhats: Mapping[str, np.ndarray]) -> list[Fin
     return [_word_disagreement(draws, chains, entries) for chains, entries in groups.items()][:_NAMED]
 
 
-def _word_disagreement(draws: _Draws, chains: tuple[int, ...], entries: list) -> Finding:
+def _word_disagreement(draws: LabelledDraws, chains: tuple[int, ...], entries: list) -> Finding:
     labels = tuple(draws.label(n, i) for n, i in entries[:_NAMED])
     means = draws.element(*entries[0]).mean(axis=1)
     values = ", ".join(f"{mean:.3g}" for mean in means)

@@ -101,8 +101,8 @@ def odd_chains(x: np.ndarray, limit: float) -> tuple[int, ...]:
     return tuple(sorted(int(c) for c in few))
 
 
-def longest_rest(variables: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Find the longest run of draws in which nothing moves.
+def find_repeats(variables: list[np.ndarray]) -> np.ndarray:
+    """Tell which draws repeat the one before, in all variables.
 
     Parameters
     ----------
@@ -111,26 +111,46 @@ def longest_rest(variables: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    For each chain the number of draws that repeat the one before, in a row, and the draw at which they begin.
+    Shape ``(chain, draw)``; the first draw of a chain repeats none.
 
     Examples
     --------
-    >>> longest_rest([np.array([[1.0, 2.0, 2.0, 2.0, 3.0]])])
-    (array([2]), array([2]))
+    >>> find_repeats([np.array([[1.0, 2.0, 2.0, 3.0]])])
+    array([[False, False,  True, False]])
     """
-    chains, draws = variables[0].shape[:2]
-    still = np.ones((chains, max(draws - 1, 0)), bool)
+    repeats = np.ones(variables[0].shape[:2], bool)
+    repeats[:, :1] = False
     for x in variables:
-        if not still.any():
+        if not repeats.any():
             break
         same = (x[:, 1:] == x[:, :-1]) | (np.isnan(x[:, 1:]) & np.isnan(x[:, :-1]))
-        still &= same.reshape(*still.shape, -1).all(axis=2)
-    lengths, begins = np.zeros(chains, int), np.zeros(chains, int)
-    for chain, row in enumerate(still):
+        repeats[:, 1:] &= same.reshape(*same.shape[:2], -1).all(axis=2)
+    return repeats
+
+
+def longest_rest(repeats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the longest run of draws in which nothing moves.
+
+    Parameters
+    ----------
+    repeats
+        Which draws repeat the one before, shape ``(chain, draw)``.
+
+    Returns
+    -------
+    For each chain the number of such draws in a row, and the draw at which they begin.
+
+    Examples
+    --------
+    >>> longest_rest(find_repeats([np.array([[1.0, 2.0, 2.0, 2.0, 3.0]])]))
+    (array([2]), array([2]))
+    """
+    lengths, begins = np.zeros((2, len(repeats)), int)
+    for chain, row in enumerate(repeats):
         edges = np.flatnonzero(np.diff(np.concatenate([[False], row, [False]])))
         runs = edges[1::2] - edges[::2]
         if runs.size:
-            lengths[chain], begins[chain] = runs.max(), edges[::2][runs.argmax()] + 1
+            lengths[chain], begins[chain] = runs.max(), edges[::2][runs.argmax()]
     return lengths, begins
 
 

@@ -62,6 +62,8 @@ LAYERS = {
     "pyrox.separation": "diagnostics",
     "pyrox.uniformity": "diagnostics",
     "pyrox.report": "diagnostics",
+    "pyrox.funnels": "diagnostics",
+    "pyrox.labelled": "diagnostics",
     "pyrox.findings": "diagnostics",
     "pyrox.diagnostics": "diagnostics",
     "pyrox.target": "target",

@@ -558,16 +558,27 @@ def test_a_chain_that_is_stuck_is_named():
     assert "disagreement" not in kinds(report)
     assert report.findings[0].chains == (1,)
     assert "from draw 1 on it does not move for 499 draws" in str(report)
+    assert "start it elsewhere" in report.findings[0].remedy
     late = x.copy()
     late[2, 440:] = late[2, 440]
     report = d.diagnose(labelled(4, 500, x=late))
     assert report.findings[0].chains == (2,)
     assert "from draw 441 on it does not move for 59 draws" in str(report)
+    assert "steps are too long" in report.findings[0].remedy  # a start elsewhere would end there, too
     steps = np.full((4, 500), 0.5)
     steps[3] = 1e-4
     crawling = d.diagnose(labelled(4, 500, x=x, s_step_size=steps))
     assert crawling.findings[0].chains == (3,)
     assert "its step size is 0.0001 where the others' is 0.5" in str(crawling)
+
+
+def test_divergences_of_a_chain_that_stands_still_count_once():
+    # One draw that is repeated, with a divergence each time, at a place where the others do not diverge.
+    x = np.random.default_rng(5).normal(size=(4, 500))
+    diverging = x < -1.8
+    x[1, 200:240], diverging[1, 200:240] = 1.5, True
+    report = d.diagnose(labelled(4, 500, x=x, s_diverging=diverging))
+    assert "They gather at low values of x" in str(report)
 
 
 def test_energy_that_mixes_badly_is_named_with_what_it_goes_with():

@@ -18,6 +18,7 @@ from pyrox.samplers.executables import Compilation
 from pyrox.samplers.hoist import Hoisted
 from pyrox.samplers.kernel import Info
 from pyrox.samplers.rewrite import rewrite, unsupported
+from pyrox.samplers.run import one_thread_each
 from pyrox.target import target_of
 
 STEPS = Info._fields.index("n_steps")
@@ -58,9 +59,12 @@ def per_call(executable, position, data, n):
 
 def measure(name, repeats):
     target = target_of(PROBLEMS[name].graph(px))
-    data, density = target.data, target.density
-    program = target.chain_program(data)
-    loops = gradient_loops(density, data)
+    program, loops = target.chain_program(target.data), gradient_loops(target.density, target.data)
+    with one_thread_each(program):  # as in a run
+        return program.native, *timings(target.density, target.data, program, loops, repeats)
+
+
+def timings(density, data, program, loops, repeats):
     start = density.initial_position(jax.random.key(0), data)
     n = max(10, int(SECONDS / per_call(loops[0], start, data, 100) * 1e6))
     rows = []
@@ -73,8 +77,7 @@ def measure(name, repeats):
             chain, _, stats = program.advance(chain, data, min(program.buffer, 1000))
             seconds, steps = seconds + time.perf_counter() - began, steps + stats[:, STEPS].sum()
         rows.append([*row, seconds / steps * 1e6])
-    ordinary, native, chain = (statistics.median(column) for column in zip(*rows, strict=True))
-    return program.native, ordinary, native, chain
+    return [statistics.median(column) for column in zip(*rows, strict=True)]
 
 
 def main():
