@@ -20,10 +20,13 @@ from pyrox.samplers.least_squares import Reduction, reduce_rows
 from pyrox.samplers.packing import Packing
 from pyrox.samplers.recipe import STANDARD, Recipe
 from pyrox.samplers.rewrite import rewrite, unsupported
+from pyrox.samplers.vectors import selecting
 from pyrox.typing import Array, ArrayLike, Tree
 
 # Numbers in one output buffer of positions: what a chunk of draws may take.
 _BUFFER_NUMBERS = 2**18
+# Up to so many numbers a chain that is no native kernel selects between old and new instead of looping.
+_FEW_NUMBERS = 2**12
 # The emitter of native kernels has no library calls, which XLA would otherwise make of large sums.
 _NATIVE_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
@@ -147,9 +150,11 @@ class ChainProgram:
                 value, grad = hoisted(prepared, position, *data)
                 return value, grad
 
-            chain, draws, stats = chains.advance(
-                self._packing.unpack(packed), n, value_and_grad=value_and_grad, recipe=self.recipe, buffer=self.buffer
-            )
+            chain = self._packing.unpack(packed)
+            with selecting(0 if self.native or self.lanes is not None else _FEW_NUMBERS):
+                chain, draws, stats = chains.advance(
+                    chain, n, value_and_grad=value_and_grad, recipe=self.recipe, buffer=self.buffer
+                )
             return self._packing.pack(chain), draws, stats
 
         n, leaves = jax.ShapeDtypeStruct((), np.int32), jax.tree.leaves(shapes)

@@ -1,8 +1,11 @@
 """Arithmetic on long vectors, in forms that compilers turn into vector instructions."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -88,11 +91,28 @@ def log1p(x: Array) -> Array:
     return jnp.where(inside, _log_of_normal(y, lost), outside)
 
 
+_select_up_to: ContextVar[float] = ContextVar("select_up_to", default=0)
+
+
+@contextlib.contextmanager
+def selecting(up_to: float) -> Iterator[None]:
+    """Let ``do_if`` select between old and new where the numbers are at most so many, in what is traced meanwhile."""
+    token = _select_up_to.set(up_to)
+    try:
+        yield
+    finally:
+        _select_up_to.reset(token)
+
+
 def do_if(condition: Array, change: Callable, carry: Any) -> tuple[Any, Array]:
     """Change something or leave it; tell how often it was changed.
 
-    A loop of one round or none works in place, where a branch would copy.
+    A loop of one round or none works in place, where a branch would copy. Outside of native kernels every loop is a
+    task of its own: to select among a few numbers costs less there.
     """
+    if sum(np.size(x) for x in jax.tree.leaves(carry)) <= _select_up_to.get():
+        changed = jax.tree.map(lambda new, old: jnp.where(condition, new, old), change(carry), carry)
+        return changed, condition.astype(jnp.int32)
     rounds, carry = lax.while_loop(
         lambda c: c[0] < condition.astype(jnp.int32), lambda c: (c[0] + 1, change(c[1])), (jnp.int32(0), carry)
     )

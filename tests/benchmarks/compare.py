@@ -2,7 +2,8 @@
 
 run as: python compare.py [--problems NAME ...] [--engines NAME ...] [--repeats 5] [--cold 3] [--peer-repeats 3]
                           [--chains 4] [--out results]
-    with numpyro, blackjax, pymc and nutpie installed; writes results.json after every problem, and results.md.
+    with numpyro, blackjax, pymc and nutpie installed, and pyrox as well (``pip install .``, not ``-e .``: where Python
+    writes no bytecode, a checkout is compiled at every start); writes results.json after every problem, and results.md.
 
 Each engine draws 4 x (1000 + 1000), on the device that JAX takes by itself. ``cold`` is the time from the start of a
 process to draws in hand, imports and compilation included and every compile cache off; ``warm`` a later run in the

@@ -1,11 +1,14 @@
 """A chain as one function: chunks do not matter, native and ordinary agree, nothing is traced twice."""
 
+from collections import OrderedDict
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pyrox.samplers import compile as compiler
+from pyrox.samplers import executables
 from pyrox.samplers.chain import Phase
 from pyrox.samplers.compile import ChainProgram, stack
 from pyrox.samplers.executables import _executables
@@ -61,6 +64,18 @@ def test_chunks_do_not_change_a_bit(programs, fused):
         _, draws, stats = run(programs[fused], chunks)
         np.testing.assert_array_equal(draws, whole)
         np.testing.assert_array_equal(stats, whole_stats)
+
+
+def test_all_ways_to_compile_make_the_same_transitions(programs, monkeypatch):
+    monkeypatch.setattr(compiler, "_FEW_NUMBERS", 0)
+    monkeypatch.setattr(executables, "_executables", OrderedDict())
+    looping = ChainProgram(normal, DIM, jnp.zeros(DIM), fused=False)
+    # Later on differences of the last bit have grown.
+    _, draws, stats = run(programs[True], [25])
+    for program in (programs[False], looping):
+        _, others, other_stats = run(program, [25])
+        np.testing.assert_allclose(others, draws, rtol=1e-6)
+        np.testing.assert_allclose(other_stats, stats, rtol=1e-6, atol=1e-9)
 
 
 def test_a_stored_state_goes_on_bit_for_bit(programs):

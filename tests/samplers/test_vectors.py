@@ -38,3 +38,19 @@ def test_logarithms_at_the_edges(name):
     edges = np.array([0.0, -0.0, 1.0, -1.0, -2.0, np.inf, -np.inf, np.nan, 1.7e308, 2.3e-308])
     with np.errstate(all="ignore"):
         np.testing.assert_allclose(jax.jit(ours)(edges), theirs(edges), rtol=1e-15)
+
+
+@pytest.mark.parametrize("up_to", [0, 3])
+@pytest.mark.parametrize("condition", [True, False])
+def test_what_is_changed_if_so_is_the_same_in_a_loop_and_selected(condition, up_to):
+    def change(condition, carry):
+        with vectors.selecting(up_to):
+            return vectors.do_if(condition, lambda c: {"x": c["x"] + 1, "n": c["n"] * 2}, carry)
+
+    carry = {"x": jnp.array([1.0, 2.0]), "n": jnp.int32(3)}
+    loops = "while" in str(jax.make_jaxpr(change)(condition, carry))
+    assert loops == (up_to < 3)
+    changed, rounds = jax.jit(change)(condition, carry)
+    np.testing.assert_array_equal(changed["x"], [2.0, 3.0] if condition else [1.0, 2.0])
+    assert changed["n"] == (6 if condition else 3)
+    assert rounds == condition
