@@ -76,12 +76,20 @@ def cold(engine, problem, seed, options):
     return json.loads(lines[0].removeprefix(_MARK))
 
 
+def _peak_memory(used):
+    """Give the most memory of this process in MB; Linux counts that of the parent in with the usage of a child."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
+    return used.ru_maxrss * (1024 if sys.platform != "darwin" else 1) / 1e6
+
+
 def inside(engine, problem, seed, options):
     """Be that process: everything between its start and draws in hand counts."""
     ENGINES[engine](PROBLEMS[problem], options.draws, options.tune, options.chains)(seed)
     seconds, used = time.time() - float(os.environ["BENCHMARK_BEGAN"]), resource.getrusage(resource.RUSAGE_SELF)
-    kilobyte = 1024 if sys.platform != "darwin" else 1
-    row = {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "memory": used.ru_maxrss * kilobyte / 1e6}
+    row = {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "memory": _peak_memory(used)}
     print(_MARK + json.dumps(row), flush=True)
 
 
