@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pyrox.samplers.blocks import in_blocks
 from pyrox.samplers.compile import trace_gradient, wants_native
 from pyrox.samplers.least_squares import Reduction
 from pyrox.samplers.rewrite import equations, rewrite, unsupported
@@ -103,7 +104,7 @@ def explain_compilation(
     density, data = target.density, target.data
     position = jnp.zeros(density.dim)
     traced, reductions = trace_gradient(density, position, data)
-    traced = rewrite(traced)
+    traced = rewrite(in_blocks(traced))
     found = unsupported(traced)
     obstacles = _locate(density, position, data, found) if found else {}
     native = not found and jax.default_backend() == "cpu" and wants_native(None)

@@ -29,6 +29,7 @@ LAYERS = {
     "pyrox.model": "model",
     "pyrox.samplers": "samplers front",  # its __init__ exports everything
     "pyrox.samplers.adaptation": "samplers",
+    "pyrox.samplers.blocks": "samplers",
     "pyrox.samplers.chain": "samplers",
     "pyrox.samplers.collect": "samplers",
     "pyrox.samplers.compile": "samplers",

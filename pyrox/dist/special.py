@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pyrox.likelihoods import HALF_LOG_2PI
+from pyrox.likelihoods import HALF_LOG_2PI, sum_log1p
 from pyrox.typing import Array
 
 LOG_2 = 0.6931471805599453
@@ -15,7 +15,7 @@ EULER_GAMMA = 0.5772156649015329
 
 __all__ = [
     "bernoulli_logits_sum", "betainc", "betaln", "digamma", "gammaln", "log_binomial", "log_factorial",
-    "log_or_minus_inf", "log_subtract", "log_weighted_sum", "logits_log_prob", "pick", "softplus", "sum_log1p",
+    "log_or_minus_inf", "log_subtract", "log_weighted_sum", "logits_log_prob", "pick", "softplus",
     "times_log", "times_log1p",
 ]  # fmt: skip
 
@@ -100,22 +100,6 @@ def _logits_log_prob_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]
     x, k, n = primals
     log_term, up, down = _sigmoid_parts(x)
     return _logits_value(x, k, n, log_term), (k * down - (n - k) * up) * tangents[0]
-
-
-# A product of this many factors between 1 and 2 stays far below the largest float64.
-_FACTORS = 512
-
-
-def sum_log1p(u: Array) -> Array:
-    r"""Compute :math:`\sum_i \log(1 + u_i)` for :math:`0 \le u_i \le 1`.
-
-    A logarithm costs as much as ten multiplications: the factors are multiplied in lanes, one logarithm for each.
-    """
-    factors = _FACTORS if u.dtype == jnp.float64 else 64
-    lanes = max(8, -(-u.size // factors))
-    rows = -(-u.size // lanes)
-    padded = jnp.pad(jnp.ravel(u), (0, lanes * rows - u.size)).reshape(rows, lanes)
-    return jnp.sum(jnp.log(jnp.prod(1 + padded, axis=0)))
 
 
 @jax.custom_jvp

@@ -12,6 +12,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend import core
 
 from pyrox.samplers import chain as chains
+from pyrox.samplers.blocks import in_blocks
 from pyrox.samplers.chain import ChainState, Phase
 from pyrox.samplers.directions import FIRST_RENEWAL
 from pyrox.samplers.executables import Compilation, begin_function, fingerprint, without_collections
@@ -101,7 +102,7 @@ class ChainProgram:
         with without_collections():
             traced = trace_gradient(log_density, position, shapes)[0]
             native = lanes is None and jax.default_backend() == "cpu" and wants_native(fused)
-            rewritten = rewrite(traced) if native else None
+            rewritten = rewrite(in_blocks(traced)) if native else None
         self.obstacles = unsupported(rewritten) if native else []
         self._kernel = jax.tree.map(np.asarray, recipe.kernel(jnp.ones(dim, self.dtype)))
         self._template = jax.eval_shape(self._start, jax.random.key_data(jax.random.key(0)), position)

@@ -4,12 +4,10 @@ Logarithms of known scales, log-factorials of counts, factors of known covarianc
 gradient thousands of times a call, these stay the same. XLA moves some of them out of nested loops, not all.
 """
 
-from collections.abc import Sequence
-from typing import Any
 
 from jax.extend import core
 
-from pyrox.samplers.rewrite import bind
+from pyrox.samplers.rewrite import read, run_all, variables
 from pyrox.typing import Array
 
 # What only rearranges numbers costs less to do again than to read from memory.
@@ -17,8 +15,12 @@ _REARRANGING = frozenset({
     "broadcast", "broadcast_in_dim", "convert_element_type", "copy", "expand_dims", "iota", "reshape", "rev", "slice",
     "squeeze", "transpose",
 })  # fmt: skip
+# What loops read lies in memory in any case.
+_LOOPS = frozenset({"cond", "scan", "while"})
 # What takes so much longer than the rest that it had better be done once a run.
 _LONG = frozenset({"cholesky", "dot_general", "scan", "triangular_solve", "while"})
+# Bytes that chains had better share.
+_MANY = 2**20
 
 
 class Hoisted:
@@ -43,41 +45,47 @@ class Hoisted:
         moving = set(jaxpr.invars[:varying])
         fixed, rest = [], []
         for eqn in jaxpr.eqns:
-            if eqn.effects or not moving.isdisjoint(_variables(eqn.invars)):
+            if eqn.effects or not moving.isdisjoint(variables(eqn.invars)):
                 moving.update(eqn.outvars)
                 rest.append(eqn)
             else:
                 fixed.append(eqn)
-        needed = {v for eqn in rest for v in _variables(eqn.invars)} | set(_variables(jaxpr.outvars))
-        self._kept, again = _choose(fixed, needed)
+        needed = {v for eqn in rest for v in variables(eqn.invars)} | set(variables(jaxpr.outvars))
+        in_memory = {v for eqn in rest if eqn.primitive.name in _LOOPS for v in variables(eqn.invars)}
+        self._kept, again = _choose(fixed, needed, in_memory)
         self._fixed, self._rest = _needed_for(fixed, self._kept), [*again, *rest]
-        self.takes_long = any(eqn.primitive.name in _LONG for eqn in self._fixed)
+        self.takes_long = any(eqn.primitive.name in _LONG for eqn in self._fixed) or _bytes(self._kept) >= _MANY
 
     def prepare(self, *fixed: Array) -> list[Array]:
         """Compute what does not change, from the fixed arguments."""
         env = self._environment(dict(zip(self._closed.jaxpr.invars[self._varying :], fixed, strict=True)))
-        _run_all(self._fixed, env)
+        run_all(self._fixed, env)
         return [env[v] for v in self._kept]
 
     def __call__(self, prepared: list[Array], *args: Array) -> list[Array]:
         """Compute the rest, from all arguments."""
         env = self._environment(dict(zip(self._closed.jaxpr.invars, args, strict=True)))
         env.update(zip(self._kept, prepared, strict=True))
-        _run_all(self._rest, env)
-        return [_read(v, env) for v in self._closed.jaxpr.outvars]
+        run_all(self._rest, env)
+        return [read(v, env) for v in self._closed.jaxpr.outvars]
 
     def _environment(self, env: dict) -> dict:
         return env | dict(zip(self._closed.jaxpr.constvars, self._closed.consts, strict=True))
 
 
-def _choose(fixed: list, needed: set) -> tuple[list, list]:
+def _bytes(kept: list) -> int:
+    return sum(v.aval.size * v.aval.dtype.itemsize for v in kept)
+
+
+def _choose(fixed: list, needed: set, in_memory: set) -> tuple[list, list]:
     """Give the results that are worth keeping, and the equations that had better be run again each time."""
     kept, again = [], []
     for eqn in reversed(fixed):
         wanted = [v for v in eqn.outvars if v in needed]
-        if wanted and eqn.primitive.name in _REARRANGING:
+        copied = eqn.primitive.name == "slice" and not in_memory.isdisjoint(wanted)
+        if wanted and eqn.primitive.name in _REARRANGING and not copied:
             again.append(eqn)
-            needed.update(_variables(eqn.invars))
+            needed.update(variables(eqn.invars))
         else:
             kept += wanted
     return kept, again[::-1]
@@ -88,18 +96,5 @@ def _needed_for(eqns: list, results: list) -> list:
     for eqn in reversed(eqns):
         if not live.isdisjoint(eqn.outvars):
             found.append(eqn)
-            live.update(_variables(eqn.invars))
+            live.update(variables(eqn.invars))
     return found[::-1]
-
-
-def _variables(atoms: Sequence[Any]) -> list:
-    return [v for v in atoms if not isinstance(v, core.Literal)]
-
-
-def _read(v: Any, env: dict) -> Any:
-    return v.val if isinstance(v, core.Literal) else env[v]
-
-
-def _run_all(eqns: list, env: dict) -> None:
-    for eqn in eqns:
-        env.update(zip(eqn.outvars, bind(eqn, [_read(v, env) for v in eqn.invars]), strict=True))

@@ -5,7 +5,7 @@ An interpreter over the jaxpr replaces those for which a plain loop is as good o
 primitive as it is. A rule returns None for a pattern it does not cover: ``unsupported`` names what remains.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +17,7 @@ from jax.extend import core
 from pyrox.samplers.rules import RULES, loop_scatters
 from pyrox.samplers.schedule import schedule
 
-_ELEMENTWISE = """
+ELEMENTWISE = """
     abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e bitcast_convert_type cbrt
     ceil clamp clz convert_element_type copy cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge gt igamma
     igamma_grad_a igammac imag integer_pow is_finite le le_to lgamma log log1p logistic lt lt_to max min mul ne neg
@@ -32,37 +32,48 @@ _STRUCTURAL = """
 """
 _RANDOM = "random_bits random_fold_in random_seed random_split random_unwrap random_wrap threefry2x32"
 _CONTROL = "cond custom_jvp_call custom_vjp_call jit pjit scan while closed_call"
-NATIVE = frozenset(f"{_ELEMENTWISE} {_STRUCTURAL} {_RANDOM} {_CONTROL}".split())
+NATIVE = frozenset(f"{ELEMENTWISE} {_STRUCTURAL} {_RANDOM} {_CONTROL}".split())
 INLINED = frozenset({"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call"})
 
 
-def rewrite(closed: core.ClosedJaxpr, rules: Mapping[str, Callable] = RULES) -> core.ClosedJaxpr:
+def rewrite(
+    closed: core.ClosedJaxpr, rules: Mapping[str, Callable] = RULES, whole: Collection[str] = ()
+) -> core.ClosedJaxpr:
     """Inline calls, compute equal things once, and apply the rules throughout, in the bodies of loops and branches too.
 
-    Without rules the primitives stay as they are, and equal computations get equal equations.
+    Without rules the primitives stay as they are, equal computations get equal equations, and the functions whose
+    names are in ``whole`` remain calls.
     """
-    flat = _retrace(closed, MappingProxyType({}))
+    flat = _retrace(closed, MappingProxyType({}), whole)
     return _retrace(flat, rules) if rules else flat
 
 
-def _retrace(closed: core.ClosedJaxpr, rules: Mapping[str, Callable]) -> core.ClosedJaxpr:
-    rewritten = jax.make_jaxpr(lambda *args: evaluate(closed.jaxpr, closed.consts, args, rules))
+def _retrace(
+    closed: core.ClosedJaxpr, rules: Mapping[str, Callable], whole: Collection[str] = ()
+) -> core.ClosedJaxpr:
+    rewritten = jax.make_jaxpr(lambda *args: evaluate(closed.jaxpr, closed.consts, args, rules, whole))
     return prune(rewritten(*[jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in closed.jaxpr.invars]))
 
 
 def prune(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
     """Leave out the equations on which no result depends."""
-    live = {v for v in closed.jaxpr.outvars if not isinstance(v, core.Literal)}
+    live = set(variables(closed.jaxpr.outvars))
     kept = []
     for eqn in reversed(closed.jaxpr.eqns):
         if eqn.effects or not live.isdisjoint(eqn.outvars):
             kept.append(eqn)
-            live.update(v for v in eqn.invars if not isinstance(v, core.Literal))
+            live.update(variables(eqn.invars))
     return closed.replace(jaxpr=closed.jaxpr.replace(eqns=kept[::-1]))
 
 
-def evaluate(jaxpr: core.Jaxpr, consts: Any, args: Any, rules: Mapping[str, Callable] = MappingProxyType({})) -> list:
-    """Run a jaxpr, with rules in place of the primitives that have one."""
+def evaluate(
+    jaxpr: core.Jaxpr,
+    consts: Any,
+    args: Any,
+    rules: Mapping[str, Callable] = MappingProxyType({}),
+    whole: Collection[str] = (),
+) -> list:
+    """Run a jaxpr, with rules in place of the primitives that have one; calls are inlined but those named."""
     env = dict(zip(jaxpr.constvars, _shared(consts), strict=True)) | dict(zip(jaxpr.invars, args, strict=True))
     known: dict[tuple, tuple] = {}
 
@@ -73,7 +84,7 @@ def evaluate(jaxpr: core.Jaxpr, consts: Any, args: Any, rules: Mapping[str, Call
         inputs = [[read(v) for v in eqn.invars] for eqn in eqns]
         together = loop_scatters(*_by_role(inputs), **eqns[0].params) if len(eqns) > 1 else None
         for i, eqn in enumerate(eqns):
-            outs = [together[i]] if together else _run_once(eqn, inputs[i], rules, known)
+            outs = [together[i]] if together else _run_once(eqn, inputs[i], known, rules, whole)
             env.update(zip(eqn.outvars, outs, strict=True))
     return [read(v) for v in jaxpr.outvars]
 
@@ -97,7 +108,7 @@ def _by_role(inputs: list[list]) -> tuple[list, Any, list]:
     return list(operands), indices[0], list(updates)
 
 
-def _run_once(eqn: Any, inputs: list, rules: Mapping[str, Callable], known: dict[tuple, tuple]) -> list:
+def _run_once(eqn: Any, inputs: list, known: dict[tuple, tuple], *how: Any) -> list:
     """Run an equation, or find what an equal one has given."""
     operands = tuple(repr(v.val) + str(v.aval) if isinstance(v, core.Literal) else id(x)
                      for v, x in zip(eqn.invars, inputs, strict=True))  # fmt: skip
@@ -105,21 +116,21 @@ def _run_once(eqn: Any, inputs: list, rules: Mapping[str, Callable], known: dict
     try:
         found = known.get(key)
     except TypeError:  # parameters that cannot be compared
-        return _run(eqn, inputs, rules)
+        return _run(eqn, inputs, *how)
     if found is None or eqn.effects:
         # The inputs are kept as well: an identity counts as long as its object lives.
-        found = known[key] = _run(eqn, inputs, rules), inputs
+        found = known[key] = _run(eqn, inputs, *how), inputs
     return found[0]
 
 
-def _run(eqn: Any, inputs: list, rules: Mapping[str, Callable]) -> list:
+def _run(eqn: Any, inputs: list, rules: Mapping[str, Callable], whole: Collection[str]) -> list:
     name = eqn.primitive.name
-    if name in INLINED:
+    if name in INLINED and eqn.params.get("name") not in whole:
         inner = eqn.params.get("jaxpr") or eqn.params["call_jaxpr"]
-        return evaluate(inner.jaxpr, inner.consts, inputs, rules)
+        return evaluate(inner.jaxpr, inner.consts, inputs, rules, whole)
     if name == "cond" and not isinstance(inputs[0], jax.core.Tracer):
         inner = eqn.params["branches"][int(np.clip(inputs[0], 0, len(eqn.params["branches"]) - 1))]
-        return evaluate(inner.jaxpr, inner.consts, inputs[1:], rules)
+        return evaluate(inner.jaxpr, inner.consts, inputs[1:], rules, whole)
     out = rules[name](*inputs, **eqn.params) if name in rules else None
     if out is None:
         return bind(eqn, inputs, rules)
@@ -133,6 +144,22 @@ def bind(eqn: Any, inputs: list, rules: Mapping[str, Callable] = MappingProxyTyp
         params = {k: _rewrite_param(v, rules) for k, v in params.items()}
     out = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(params))
     return out if eqn.primitive.multiple_results else [out]
+
+
+def variables(atoms: Sequence[Any]) -> list:
+    """Give the variables among the inputs or results of an equation."""
+    return [v for v in atoms if not isinstance(v, core.Literal)]
+
+
+def read(v: Any, env: Mapping) -> Any:
+    """Give the value of a variable or literal."""
+    return v.val if isinstance(v, core.Literal) else env[v]
+
+
+def run_all(eqns: Sequence[Any], env: dict) -> None:
+    """Run equations as they are, with values from an environment, to which their results are added."""
+    for eqn in eqns:
+        env.update(zip(eqn.outvars, bind(eqn, [read(v, env) for v in eqn.invars]), strict=True))
 
 
 def _rewrite_param(value: Any, rules: Mapping[str, Callable]) -> Any:
