@@ -3,7 +3,7 @@ r"""Read large matrices from memory once for a gradient instead of twice.
 A regression's gradient needs two products with its matrix: :math:`\eta = X b`, and :math:`X^T r`, where each r follows
 from the :math:`\eta` of its own row. A matrix larger than the caches comes from memory for each of them, which takes
 longer than all the arithmetic. So the rows are gone through by blocks that the caches hold: both products with a block,
-then the next one.
+then the next one. The blocks are copies: whatever they are cut from stays in memory as well.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ _BLOCK, _LARGE = 2**19, 2**21
 # Each block has code of its own.
 _MOST_BLOCKS = 32
 _ELEMENTWISE = frozenset(ELEMENTWISE.split())
+_NUMBER_TIMES_VECTOR = ((), ()), ((), ())
 
 
 class _Product(NamedTuple):
@@ -92,16 +93,19 @@ def _bytes(v: Any) -> int:
 
 
 def _find(jaxpr: core.Jaxpr) -> _Pass | None:
-    """Find the products with the large matrices that have most rows, and what is done around them."""
+    """Find the products with the large matrices of as many rows each, and what is done around them."""
     products = _products(jaxpr)
     rows = {p.matrix: 1 - p.axis for p in reversed(products)}  # what the first product gives
     axes = {p.matrix: p.axis for p in products if p.axis == rows[p.matrix]}
-    most = max((m.aval.shape[axis] for m, axis in axes.items()), default=0)
-    axes = {m: axis for m, axis in axes.items() if m.aval.shape[axis] == most}
-    products = [p for p in products if p.matrix in axes]
-    first = {p.eqn: p for p in products if p.axis != axes[p.matrix]}
-    last = {p.eqn: p for p in products if p.axis == axes[p.matrix]}
-    return _sort(jaxpr, _Pass(axes, [], list(first.values()), [], [], list(last.values()), [])) if axes else None
+    numbers = {m: m.aval.shape[axis] for m, axis in axes.items()}
+    for n in sorted(set(numbers.values()), reverse=True):
+        alike = {m: axis for m, axis in axes.items() if numbers[m] == n}
+        first = [p for p in products if p.matrix in alike and p.axis != axes[p.matrix]]
+        last = [p for p in products if p.matrix in alike and p.axis == axes[p.matrix]]
+        found = _sort(jaxpr, _Pass(alike, [], first, [], [], last, []))
+        if found is not None:
+            return found
+    return None
 
 
 def _products(jaxpr: core.Jaxpr) -> list[_Product]:
@@ -146,12 +150,29 @@ def _sort(jaxpr: core.Jaxpr, found: _Pass) -> _Pass | None:
 
 def _is_row_by_row(eqn: Any, rows: int) -> bool:
     shapes = {v.aval.shape for v in (*eqn.invars, *eqn.outvars)}
-    return eqn.primitive.name in _ELEMENTWISE and not eqn.effects and shapes <= {(), (rows,)}
+    stretches = eqn.primitive.name == "dot_general" and eqn.params["dimension_numbers"] == _NUMBER_TIMES_VECTOR
+    return (eqn.primitive.name in _ELEMENTWISE or stretches) and not eqn.effects and shapes <= {(), (rows,)}
 
 
 def _is_sum(eqn: Any, rows: int) -> bool:
-    adds = eqn.primitive.name == "reduce_sum" or eqn.params.get("name") in ADDITIVE
-    return adds and [v.aval.shape for v in (*eqn.invars, *eqn.outvars)] == [(rows,), ()]
+    adds = eqn.primitive.name in ("reduce_sum", "dot_general") or _is_additive(eqn)
+    return adds and {v.aval.shape for v in eqn.invars} == {(rows,)} and eqn.outvars[0].aval.shape == ()
+
+
+def _is_additive(eqn: Any) -> bool:
+    """Tell whether an equation calls one of the functions that are known to add up, not only another of its name."""
+    function = ADDITIVE.get(eqn.params.get("name"))
+    if function is None:
+        return False
+    shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in eqn.invars]
+    (known,) = jax.make_jaxpr(function)(*shapes).eqns
+    return str(known.params["jaxpr"]) == str(eqn.params["jaxpr"])
+
+
+def _add_up(eqn: Any, rows: list[Array]) -> Array:
+    """Give the sum of some rows."""
+    function = ADDITIVE.get(eqn.params.get("name"))
+    return bind(eqn, rows)[0] if function is None else function(*rows)
 
 
 def _needed(eqns: list, wanted: set) -> list:
@@ -207,7 +228,7 @@ def _go_through(found: _Pass, env: dict, wanted: set) -> dict:
         def only_new(v: Any) -> Array:
             return jnp.where(new, local[v], 0) if n % length else local[v]
 
-        sums = [ADDITIVE.get(eqn.params.get("name"), jnp.sum)(only_new(eqn.invars[0])) for eqn in found.sums]
+        sums = [_add_up(eqn, [only_new(v) for v in eqn.invars]) for eqn in found.sums]
         sums += [multiply(p, i, only_new(p.vector)) for p in found.last]
         totals = [total + x for total, x in zip(carry[0], sums, strict=True)]
         return totals, [lax.dynamic_update_slice(x, local[v], (start,)) for v, x in zip(kept, carry[1], strict=True)]

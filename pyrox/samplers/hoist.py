@@ -4,7 +4,6 @@ Logarithms of known scales, log-factorials of counts, factors of known covarianc
 gradient thousands of times a call, these stay the same. XLA moves some of them out of nested loops, not all.
 """
 
-
 from jax.extend import core
 
 from pyrox.samplers.rewrite import read, run_all, variables
