@@ -15,7 +15,7 @@ from jax import lax
 from jax.extend import core
 
 from pyrox.likelihoods import ADDITIVE
-from pyrox.samplers.rewrite import ELEMENTWISE, bind, equations, read, rewrite, run_all, variables
+from pyrox.samplers.rewrite import ELEMENTWISE, bind, count_bytes, equations, read, rewrite, run_all, variables
 from pyrox.typing import Array
 
 # Bytes of a block, and the fewest bytes of matrices that are worth it.
@@ -85,11 +85,7 @@ def in_blocks(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
 
 
 def _is_large(eqn: Any) -> bool:
-    return eqn.primitive.name == "dot_general" and max(_bytes(v) for v in eqn.invars) >= _LARGE
-
-
-def _bytes(v: Any) -> int:
-    return v.aval.size * v.aval.dtype.itemsize
+    return eqn.primitive.name == "dot_general" and max(count_bytes([v]) for v in eqn.invars) >= _LARGE
 
 
 def _find(jaxpr: core.Jaxpr) -> _Pass | None:
@@ -199,7 +195,7 @@ def _evaluate(closed: core.ClosedJaxpr, found: _Pass, args: Any) -> list:
 def _go_through(found: _Pass, env: dict, wanted: set) -> dict:
     """Give the sums over the rows, and of what is found on the way the rows that are wanted."""
     n = found.rows
-    length = -(-n // min(-(-sum(map(_bytes, found.axes)) // _BLOCK), _MOST_BLOCKS))
+    length = -(-n // min(-(-count_bytes(found.axes) // _BLOCK), _MOST_BLOCKS))
     blocks = -(-n // length)
     # The last block begins within the one before.
     starts = [min(i * length, n - length) for i in range(blocks)]

@@ -6,7 +6,7 @@ gradient thousands of times a call, these stay the same. XLA moves some of them 
 
 from jax.extend import core
 
-from pyrox.samplers.rewrite import read, run_all, variables
+from pyrox.samplers.rewrite import count_bytes, read, run_all, variables
 from pyrox.typing import Array
 
 # What only rearranges numbers costs less to do again than to read from memory.
@@ -53,7 +53,7 @@ class Hoisted:
         in_memory = {v for eqn in rest if eqn.primitive.name in _LOOPS for v in variables(eqn.invars)}
         self._kept, again = _choose(fixed, needed, in_memory)
         self._fixed, self._rest = _needed_for(fixed, self._kept), [*again, *rest]
-        self.takes_long = any(eqn.primitive.name in _LONG for eqn in self._fixed) or _bytes(self._kept) >= _MANY
+        self.takes_long = any(eqn.primitive.name in _LONG for eqn in self._fixed) or count_bytes(self._kept) >= _MANY
 
     def prepare(self, *fixed: Array) -> list[Array]:
         """Compute what does not change, from the fixed arguments."""
@@ -70,10 +70,6 @@ class Hoisted:
 
     def _environment(self, env: dict) -> dict:
         return env | dict(zip(self._closed.jaxpr.constvars, self._closed.consts, strict=True))
-
-
-def _bytes(kept: list) -> int:
-    return sum(v.aval.size * v.aval.dtype.itemsize for v in kept)
 
 
 def _choose(fixed: list, needed: set, in_memory: set) -> tuple[list, list]:

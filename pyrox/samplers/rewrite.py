@@ -151,6 +151,11 @@ def variables(atoms: Sequence[Any]) -> list:
     return [v for v in atoms if not isinstance(v, core.Literal)]
 
 
+def count_bytes(atoms: Collection[Any]) -> int:
+    """Give the memory that variables and literals take together."""
+    return sum(v.aval.size * v.aval.dtype.itemsize for v in atoms)
+
+
 def read(v: Any, env: Mapping) -> Any:
     """Give the value of a variable or literal."""
     return v.val if isinstance(v, core.Literal) else env[v]
