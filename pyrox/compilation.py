@@ -7,8 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pyrox.samplers.blocks import in_blocks
-from pyrox.samplers.compile import trace_gradient, wants_native
+from pyrox.samplers.compile import as_kernel, trace_gradient, wants_native
 from pyrox.samplers.least_squares import Reduction
 from pyrox.samplers.rewrite import equations, rewrite, unsupported
 from pyrox.samplers.rules import SMALL_FACTOR, SMALL_MATMUL
@@ -104,7 +103,7 @@ def explain_compilation(
     density, data = target.density, target.data
     position = jnp.zeros(density.dim)
     traced, reductions = trace_gradient(density, position, data)
-    traced = rewrite(in_blocks(traced))
+    traced = as_kernel(traced)
     found = unsupported(traced)
     obstacles = _locate(density, position, data, found) if found else {}
     native = not found and jax.default_backend() == "cpu" and wants_native(None)

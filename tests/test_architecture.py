@@ -30,6 +30,7 @@ LAYERS = {
     "pyrox.samplers": "samplers front",  # its __init__ exports everything
     "pyrox.samplers.adaptation": "samplers",
     "pyrox.samplers.blocks": "samplers",
+    "pyrox.samplers.share": "samplers",
     "pyrox.samplers.chain": "samplers",
     "pyrox.samplers.collect": "samplers",
     "pyrox.samplers.compile": "samplers",

@@ -21,6 +21,7 @@ from pyrox.samplers.least_squares import Reduction, reduce_rows
 from pyrox.samplers.packing import Packing
 from pyrox.samplers.recipe import STANDARD, Recipe
 from pyrox.samplers.rewrite import rewrite, unsupported
+from pyrox.samplers.share import share
 from pyrox.samplers.vectors import selecting
 from pyrox.typing import Array, ArrayLike, Tree
 
@@ -102,7 +103,7 @@ class ChainProgram:
         with without_collections():
             traced = trace_gradient(log_density, position, shapes)[0]
             native = lanes is None and jax.default_backend() == "cpu" and wants_native(fused)
-            rewritten = rewrite(in_blocks(traced)) if native else None
+            rewritten = as_kernel(traced) if native else None
         self.obstacles = unsupported(rewritten) if native else []
         self._kernel = jax.tree.map(np.asarray, recipe.kernel(jnp.ones(dim, self.dtype)))
         self._template = jax.eval_shape(self._start, jax.random.key_data(jax.random.key(0)), position)
@@ -245,6 +246,11 @@ def trace_gradient(
     """Trace a log-density with its gradient, from fewer numbers where that can be; tell what was reduced."""
     log_density, reductions = reduce_rows(log_density, position, shapes)
     return jax.make_jaxpr(jax.value_and_grad(log_density))(position, shapes), reductions
+
+
+def as_kernel(traced: core.ClosedJaxpr) -> core.ClosedJaxpr:
+    """Give a traced gradient in the form that native kernels are made of; see ``unsupported`` for what is not."""
+    return rewrite(share(in_blocks(traced)))
 
 
 def _are_same(known: list, leaves: list) -> bool:

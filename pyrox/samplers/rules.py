@@ -40,7 +40,9 @@ class _Rows(NamedTuple):
 def loop_scatter(operand: Array, indices: Array, updates: Array, *, add: bool, **params: Any) -> Array | None:
     """Add or write rows one after another; sums are dealt to a few accumulators."""
     rows = _as_rows(operand, indices, updates, **params)
-    return None if rows is None else rows.restore(_scatter_rows(*rows[:4], add=add))
+    if rows is None:
+        return None
+    return rows.restore(_scatter_rows([rows.table], rows.index, rows.inside, [rows.updates], add=add)[0])
 
 
 def loop_scatters(operands: list[Array], indices: Array, updates: list[Array], **params: Any) -> list[Array] | None:
@@ -48,9 +50,9 @@ def loop_scatters(operands: list[Array], indices: Array, updates: list[Array], *
     rows = [_as_rows(o, indices, u, **params) for o, u in zip(operands, updates, strict=True)]
     if any(row is None for row in rows):
         return None
-    tables, all_updates = (jnp.stack([getattr(row, part) for row in rows], -1) for part in ("table", "updates"))
-    out = _scatter_rows(tables, rows[0].index, rows[0].inside, all_updates, add=True)
-    return [row.restore(out[..., i]) for i, row in enumerate(rows)]
+    tables, all_updates = ([getattr(row, part) for row in rows] for part in ("table", "updates"))
+    outs = _scatter_rows(tables, rows[0].index, rows[0].inside, all_updates, add=True)
+    return [row.restore(out) for row, out in zip(rows, outs, strict=True)]
 
 
 def _as_rows(
@@ -78,33 +80,48 @@ def _as_rows(
     return _Rows(table, flat, inside, updates, lambda out: jnp.transpose(out.reshape(sizes + row), back))
 
 
-def _scatter_rows(table: Array, index: Array, inside: Array | None, updates: Array, *, add: bool) -> Array:
-    n, length = updates.shape[0], table.shape[0]
+def _scatter_rows(
+    tables: list[Array], index: Array, inside: Array | None, updates: list[Array], *, add: bool
+) -> list[Array]:
+    """Put rows into tables of equal length, all at the same indices."""
+    n, length = index.shape[0], tables[0].shape[0]
     if inside is not None:
         # Out of bounds means dropped, as in the primitive: to a row that nobody reads.
         index = jnp.where(inside, index, length)
-        table = jnp.concatenate([table, jnp.zeros_like(table, shape=(1, *table.shape[1:]))])
+        tables = [jnp.concatenate([x, jnp.zeros_like(x, shape=(1, *x.shape[1:]))]) for x in tables]
+    lanes = LANES if add and n >= 4 * LANES and n >= 2 * length else 1
+    rounds = n // lanes
     # Of numbers without a sign JAX need not ask whether they count from the end.
     index, unsigned = index.astype(np.uint32), np.uint32
-    zeros, one_row = (unsigned(0),) * (table.ndim - 1), (1, *table.shape[1:])
 
-    def put_row(k: Array, out: Array) -> Array:
-        k = k.astype(unsigned)
-        at = (lax.dynamic_index_in_dim(index, k, keepdims=False), *zeros)
-        new = lax.dynamic_slice(updates, (k, *zeros), one_row)
-        return lax.dynamic_update_slice(out, lax.dynamic_slice(out, at, one_row) + new if add else new, at)
+    def put_row(table: Array, at: Array, update: Array) -> Array:
+        at = (at, *(unsigned(0),) * (table.ndim - 1))
+        new = lax.dynamic_slice(table, at, update.shape) + update if add else update
+        return lax.dynamic_update_slice(table, new, at)
 
-    lanes = LANES if add and n >= 4 * LANES and n >= 2 * length else 1
+    def rows(x: Array, k: Array) -> Array:
+        """Read as many rows as there are lanes at once: each by itself would be looked for in bounds."""
+        return lax.dynamic_index_in_dim(x, k.astype(unsigned), keepdims=False)
 
-    def put_rows(k: Array, outs: tuple) -> tuple:
-        return tuple(put_row(lanes * k + lane, out) for lane, out in enumerate(outs))
+    def put(k: Array, lanes: list, index: Array, updates: list[Array]) -> list:
+        at, new = rows(index, k), [rows(x, k) for x in updates]
+        return [
+            [put_row(table, at[i], x[i : i + 1]) for table, x in zip(lane, new, strict=True)]
+            for i, lane in enumerate(lanes)
+        ]
 
-    outs = (table, *[jnp.zeros_like(table)] * (lanes - 1))
-    outs = lax.fori_loop(0, n // lanes, put_rows, outs)
-    first = outs[0]
-    if n % lanes:
-        first = lax.fori_loop(n // lanes * lanes, n, put_row, first)
-    return sum(outs[1:], start=first)[:length]
+    def by(lanes: int, start: int, x: Array) -> Array:
+        return x[start : start + (n - start) // lanes * lanes].reshape(-1, lanes, *x.shape[1:])
+
+    outs = [tables, *[[jnp.zeros_like(x) for x in tables]] * (lanes - 1)]
+    most = by(lanes, 0, index), [by(lanes, 0, x) for x in updates]
+    outs = lax.fori_loop(0, rounds, lambda k, outs: put(k, outs, *most), outs)
+    first, done = outs[0], rounds * lanes
+    if done < n:
+        rest = by(1, done, index), [by(1, done, x) for x in updates]
+        (first,) = lax.fori_loop(0, n - done, lambda k, outs: put(k, outs, *rest), [first])
+    sums = (sum(others, start=x) for x, *others in zip(first, *outs[1:], strict=True))
+    return [x[:length] for x in sums]
 
 
 def loop_cumsum(x: Array, *, axis: int, reverse: bool) -> Array:
@@ -127,11 +144,15 @@ def _cumsum_in_runs(x: Array, *, reverse: bool) -> Array:
     out, sums = lax.fori_loop(0, length, column, (jnp.zeros_like(runs), jnp.zeros((RUNS, 1), x.dtype)))
     ones = jnp.ones((RUNS, RUNS), x.dtype)
     earlier = (jnp.triu(ones, 1) if reverse else jnp.tril(ones, -1)) @ sums[:, 0]
-    whole = (out + earlier[:, None]).reshape(-1)
     if not rest.shape[0]:
-        return whole
+        return vectors.apart(lambda a, b: a + b[:, None], out, earlier).reshape(-1)
     rest = _accumulate(rest, jnp.add, axis=0, reverse=reverse)
-    return jnp.concatenate([whole + rest[0], rest] if reverse else [whole, whole[-1] + rest])
+    if reverse:
+        earlier = earlier + rest[0]
+    else:
+        rest = rest + (earlier[-1] + sums[-1, 0])
+    whole = vectors.apart(lambda a, b: a + b[:, None], out, earlier)
+    return join(whole.reshape(-1), rest, dimension=0)
 
 
 def loop_cumlogsumexp(x: Array, *, axis: int, reverse: bool) -> Array:
@@ -216,6 +237,21 @@ def loop_triangular_solve(
     return x if left_side else x.T
 
 
+def join(*parts: Array, dimension: int) -> Array | None:
+    """Put long vectors together as they lie in memory; in one loop with others each number would ask which it is."""
+    if len(parts) == 1 or parts[0].ndim != 1 or sum(x.size for x in parts) < LONG_RUN or parts[0].dtype != np.float64:
+        return None
+    return vectors.apart(lambda *x: lax.concatenate(x, dimension), *parts)
+
+
+def join_padding(x: Array, padding: Array, *, padding_config: Any) -> Array | None:
+    """Lengthen a long vector at its ends."""
+    if x.ndim != 1 or min(padding_config[0]) < 0 or padding_config[0][2] or x.size < LONG_RUN or x.dtype != np.float64:
+        return None
+    low, high = (jnp.full(n, padding, x.dtype) for n in padding_config[0][:2])
+    return join(*(part for part in (low, x, high) if part.size), dimension=0)
+
+
 def vector_sum(x: Array, *, axes: tuple[int, ...], **_: Any) -> Array | None:
     """Sum all numbers of an array, several at a time."""
     return vectors.total(x.reshape(-1)) if len(axes) == jnp.ndim(x) and _many_doubles(x) else None
@@ -246,11 +282,13 @@ RULES: dict[str, Callable] = {
     "scatter_add": partial(loop_scatter, add=True),
     "scatter": partial(loop_scatter, add=False),
     "cholesky": loop_cholesky,
+    "concatenate": join,
     "cumlogsumexp": loop_cumlogsumexp,
     "cumsum": loop_cumsum,
     "dot_general": reduce_matmul,
     "log": vector_log,
     "log1p": vector_log1p,
+    "pad": join_padding,
     "platform_index": platform_of_kernels,
     "reduce_sum": vector_sum,
     "triangular_solve": loop_triangular_solve,

@@ -39,6 +39,19 @@ def inner(a: Array, b: Array) -> Array:
     return total(a * b)
 
 
+def apart(function: Callable, *args: Array) -> Array:
+    """Compute something in loops of its own, from what lies in memory, and keep the result in memory.
+
+    XLA merges no loops across the border of a branch. That the branch is always taken is hidden from it, but not from
+    LLVM, which leaves the other one out.
+    """
+    args = [jnp.asarray(x) for x in args]
+    number = next(x for x in args if x.size and jnp.issubdtype(x.dtype, jnp.floating)).reshape(-1)[0]
+    bits = lax.bitcast_convert_type(number, np.dtype(f"int{8 * number.dtype.itemsize}"))
+    result = jax.eval_shape(function, *args)
+    return lax.cond((bits | 1) != 0, function, lambda *_: jnp.zeros(result.shape, result.dtype), *args)
+
+
 # Terms of log((1 + s) / (1 - s)) = 2 s + s (2/3 s^2 + 2/5 s^4 + ...): enough of them for |s| < 0.172.
 _LOG_SERIES = tuple(2.0 / (2 * k + 1) for k in range(1, 10))
 # The logarithm of two in two parts, of which the first has few digits: a whole number times it is exact.
@@ -48,8 +61,8 @@ _SQRT_HALF_BITS, _EXPONENT_BITS = np.int64(0x3FE6A09E667F3BCD), np.int64(52)
 _WHOLE = 6755399441055744.0
 
 
-def _log_of_normal(x: Array, correction: Array | float) -> Array:
-    r"""Give log(x) and a small correction, for positive doubles of full precision.
+def _log_of_normal(x: Array, lost: Array | None = None) -> Array:
+    r"""Give log(x), or log(x + lost) where x has lost that by rounding, for positive doubles of full precision.
 
     .. math:: \log(2^k (1 + f)) = k \log 2 + f - (f^2 / 2 - s (f^2 / 2 + R(s^2))), \quad s = f / (2 + f)
 
@@ -71,6 +84,11 @@ def _log_of_normal(x: Array, correction: Array | float) -> Array:
     for c in _LOG_SERIES[-2::-1]:
         series = z * (c + series)
     half_square = 0.5 * f * f
+    correction = 0.0
+    if lost is not None:
+        # lost / x: as small as the last bit, so that a few digits of 1 / (1 + f) are enough.
+        power = lax.bitcast_convert_type((1023 - jnp.minimum(exponent, 1023)) << _EXPONENT_BITS, np.float64)
+        correction = lost * power * (1.0 - f + f * f)
     return k * _LOG2_HIGH - ((half_square - (s * (half_square + series) + (k * _LOG2_LOW + correction))) - f)
 
 
@@ -78,7 +96,7 @@ def log(x: Array) -> Array:
     """Give the natural logarithm of doubles, to the last bit or so."""
     inside = (x > 0) & (x < np.inf)
     outside = jnp.where(x == 0, -np.inf, jnp.where(x > 0, x, np.nan))
-    return jnp.where(inside, _log_of_normal(jnp.where(inside, x, 1.0), 0.0), outside)
+    return jnp.where(inside, _log_of_normal(jnp.where(inside, x, 1.0)), outside)
 
 
 def log1p(x: Array) -> Array:
@@ -86,7 +104,7 @@ def log1p(x: Array) -> Array:
     y = 1.0 + x
     inside = (y > 0) & (y < np.inf)
     y = jnp.where(inside, y, 1.0)
-    lost = (x - (y - 1.0)) / y  # what rounding took from the sum
+    lost = x - (y - 1.0)  # what rounding took from the sum
     outside = jnp.where(x == -1, -np.inf, jnp.where(x > 0, x, np.nan))
     return jnp.where(inside, _log_of_normal(y, lost), outside)
 

@@ -13,7 +13,7 @@ import numpy as np
 from problems import PROBLEMS
 
 import pyrox as px
-from pyrox.samplers.compile import _NATIVE_OPTIONS, _as_one_kernel, trace_gradient
+from pyrox.samplers.compile import _NATIVE_OPTIONS, _as_one_kernel, as_kernel, trace_gradient
 from pyrox.samplers.executables import Compilation
 from pyrox.samplers.hoist import Hoisted
 from pyrox.samplers.kernel import Info
@@ -43,7 +43,7 @@ def gradient_loops(density, data):
 
         return run
 
-    ordinary, kernel = rewrite(traced, {}), rewrite(traced)
+    ordinary, kernel = rewrite(traced, {}), as_kernel(traced)
     shapes = jnp.zeros(density.dim), data, jnp.int32(1)
     begun = [Compilation(loop(ordinary), *shapes)]
     if not unsupported(kernel):
