@@ -30,7 +30,6 @@ LAYERS = {
     "pyrox.samplers": "samplers front",  # its __init__ exports everything
     "pyrox.samplers.adaptation": "samplers",
     "pyrox.samplers.blocks": "samplers",
-    "pyrox.samplers.share": "samplers",
     "pyrox.samplers.chain": "samplers",
     "pyrox.samplers.collect": "samplers",
     "pyrox.samplers.compile": "samplers",
@@ -54,6 +53,7 @@ LAYERS = {
     "pyrox.samplers.run": "samplers",
     "pyrox.samplers.schedule": "samplers",
     "pyrox.samplers.saved": "samplers",
+    "pyrox.samplers.share": "samplers",
     "pyrox.samplers.vectors": "samplers",
     "pyrox.vi": "vi",
     "pyrox.progress": "progress",

@@ -9,7 +9,7 @@ from jax.scipy.linalg import solve_triangular
 from pyrox.dist import constraints
 from pyrox.dist.discrete import choose_one
 from pyrox.dist.distribution import Distribution, option, param
-from pyrox.dist.linear import gaussian_exponent, half_log_det, solve_lower, transpose, tril_of_precision
+from pyrox.dist.linear import gaussian_exponent, half_log_det, precision_from_tril, solve_lower, transpose, tril_of_precision
 from pyrox.dist.special import HALF_LOG_2PI, digamma, gammaln, log_gamma_ratio
 from pyrox.errors import ShapeError
 from pyrox.typing import Array, ArrayLike, Key, Shape
@@ -148,10 +148,7 @@ class MultivariateNormal(Distribution):
         """Inverse of the covariance."""
         if self._precision_matrix is not None:
             return self._precision_matrix
-        tril = self.scale_tril
-        identity = jnp.broadcast_to(jnp.eye(tril.shape[-1], dtype=tril.dtype), tril.shape)
-        inverse = solve_triangular(tril, identity, lower=True)
-        return transpose(inverse) @ inverse
+        return precision_from_tril(self.scale_tril)
 
     def _sample(self, key: Key, shape: Shape) -> Array:
         noise = jax.random.normal(key, shape)
