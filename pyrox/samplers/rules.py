@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -99,26 +100,29 @@ def _scatter_rows(
         new = lax.dynamic_slice(table, at, update.shape) + update if add else update
         return lax.dynamic_update_slice(table, new, at)
 
-    def rows(x: Array, k: Array) -> Array:
-        """Read as many rows as there are lanes at once: each by itself would be looked for in bounds."""
-        return lax.dynamic_index_in_dim(x, k.astype(unsigned), keepdims=False)
-
-    def put(k: Array, lanes: list, index: Array, updates: list[Array]) -> list:
-        at, new = rows(index, k), [rows(x, k) for x in updates]
+    def put(k: Array, lanes: list[list[Array]], index: Array, updates: list[Array]) -> list[list[Array]]:
+        """Put a row into the tables of each lane; rows are read together, since each read asks for the bounds."""
+        at, new = (read_row(x, k) for x in (index, updates))
         return [
             [put_row(table, at[i], x[i : i + 1]) for table, x in zip(lane, new, strict=True)]
             for i, lane in enumerate(lanes)
         ]
 
-    def by(lanes: int, start: int, x: Array) -> Array:
-        return x[start : start + (n - start) // lanes * lanes].reshape(-1, lanes, *x.shape[1:])
+    def read_row(arrays: Any, k: Array) -> Any:
+        k = k.astype(unsigned)
+        return jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, k, keepdims=False), arrays)
+
+    def deal(start: int, lanes: int) -> tuple:
+        """Cut rows from a start on into as many side by side as there are lanes."""
+        stop = start + (n - start) // lanes * lanes
+        return jax.tree.map(lambda x: x[start:stop].reshape(-1, lanes, *x.shape[1:]), (index, updates))
 
     outs = [tables, *[[jnp.zeros_like(x) for x in tables]] * (lanes - 1)]
-    most = by(lanes, 0, index), [by(lanes, 0, x) for x in updates]
-    outs = lax.fori_loop(0, rounds, lambda k, outs: put(k, outs, *most), outs)
+    dealt = deal(0, lanes)
+    outs = lax.fori_loop(0, rounds, lambda k, outs: put(k, outs, *dealt), outs)
     first, done = outs[0], rounds * lanes
     if done < n:
-        rest = by(1, done, index), [by(1, done, x) for x in updates]
+        rest = deal(done, 1)
         (first,) = lax.fori_loop(0, n - done, lambda k, outs: put(k, outs, *rest), [first])
     sums = (sum(others, start=x) for x, *others in zip(first, *outs[1:], strict=True))
     return [x[:length] for x in sums]
@@ -152,7 +156,7 @@ def _cumsum_in_runs(x: Array, *, reverse: bool) -> Array:
     else:
         rest = rest + (earlier[-1] + sums[-1, 0])
     whole = vectors.apart(lambda a, b: a + b[:, None], out, earlier)
-    return join(whole.reshape(-1), rest, dimension=0)
+    return vectors.apart(lambda *parts: jnp.concatenate(parts), whole.reshape(-1), rest)
 
 
 def loop_cumlogsumexp(x: Array, *, axis: int, reverse: bool) -> Array:
@@ -239,17 +243,18 @@ def loop_triangular_solve(
 
 def join(*parts: Array, dimension: int) -> Array | None:
     """Put long vectors together as they lie in memory; in one loop with others each number would ask which it is."""
-    if len(parts) == 1 or parts[0].ndim != 1 or sum(x.size for x in parts) < LONG_RUN or parts[0].dtype != np.float64:
+    few = len(parts) == 1 or sum(x.size for x in parts) < LONG_RUN
+    if few or parts[0].ndim != 1 or not jnp.issubdtype(parts[0].dtype, jnp.floating):
         return None
     return vectors.apart(lambda *x: lax.concatenate(x, dimension), *parts)
 
 
 def join_padding(x: Array, padding: Array, *, padding_config: Any) -> Array | None:
     """Lengthen a long vector at its ends."""
-    if x.ndim != 1 or min(padding_config[0]) < 0 or padding_config[0][2] or x.size < LONG_RUN or x.dtype != np.float64:
+    if x.ndim != 1 or min(padding_config[0]) < 0 or padding_config[0][2]:
         return None
     low, high = (jnp.full(n, padding, x.dtype) for n in padding_config[0][:2])
-    return join(*(part for part in (low, x, high) if part.size), dimension=0)
+    return join(low, x, high, dimension=0)
 
 
 def vector_sum(x: Array, *, axes: tuple[int, ...], **_: Any) -> Array | None:

@@ -44,12 +44,12 @@ def share(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
     flat = rewrite(closed, {})
     divisors = _worthwhile_divisors(flat.jaxpr)
     if divisors or _undoes(flat.jaxpr):
-        flat = rewrite(_retrace(_with_reciprocals, flat, divisors), {})
+        flat = rewrite(_run_anew(_simplify, flat, divisors), {})
     shared = _costly_and_shared(flat.jaxpr)
-    return _retrace(_with_loops, flat, shared) if shared else flat
+    return _run_anew(_with_loops, flat, shared) if shared else flat
 
 
-def _retrace(run: Any, closed: core.ClosedJaxpr, found: set) -> core.ClosedJaxpr:
+def _run_anew(run: Any, closed: core.ClosedJaxpr, found: set) -> core.ClosedJaxpr:
     jaxpr = closed.jaxpr
 
     def function(*args: Array) -> list[Array]:
@@ -64,7 +64,7 @@ def _worthwhile_divisors(jaxpr: core.Jaxpr) -> set:
     """Give the variables whose reciprocals are worthwhile: numbers, what never changes, what is divided by again."""
     varying, met, worthwhile = _varying(jaxpr), set(), set()
     for eqn in jaxpr.eqns:
-        v, (out, *_) = _divisor(eqn), (*eqn.outvars, None)
+        v, out = _divisor(eqn), next(iter(eqn.outvars), None)
         if v is None or out not in varying or out.aval.size < LONG:
             continue
         if v not in varying or v.aval.size == 1 or v in met:
@@ -79,28 +79,36 @@ def _divisor(eqn: Any) -> Any:
     if not inverts and eqn.primitive.name != "div":
         return None
     v = eqn.invars[-1]
-    return None if isinstance(v, core.Literal) or not jnp.issubdtype(v.aval.dtype, jnp.floating) else v
+    # In single precision reciprocals of large numbers are lost too soon. What is divided by itself is one.
+    exact = v.aval.dtype != jnp.float64 or (not inverts and eqn.invars[0] is v)
+    return None if isinstance(v, core.Literal) or exact else v
 
 
 def _undoes(jaxpr: core.Jaxpr) -> bool:
     """Tell whether there are logarithms of exponentials."""
-    exponentials = {eqn.outvars[0] for eqn in jaxpr.eqns if eqn.primitive.name == "exp"}
+    exponentials = {eqn.outvars[0] for eqn in jaxpr.eqns if _is_exponential(eqn)}
     return any(eqn.primitive.name == "log" and not exponentials.isdisjoint(variables(eqn.invars)) for eqn in jaxpr.eqns)
 
 
-def _with_reciprocals(eqns: Sequence[Any], env: dict, divisors: set) -> None:
+def _is_exponential(eqn: Any) -> bool:
+    # Logarithms of complex numbers give an angle of one turn only.
+    return eqn.primitive.name == "exp" and jnp.issubdtype(eqn.outvars[0].aval.dtype, jnp.floating)
+
+
+def _simplify(eqns: Sequence[Any], env: dict, divisors: set) -> None:
+    """Run equations with reciprocals of the divisors, and without logarithms of exponentials."""
     exponents: dict[Any, Any] = {}
     for eqn in eqns:
         inputs, divisor = [read(v, env) for v in eqn.invars], _divisor(eqn)
-        (v, *_) = (*variables(eqn.invars), None)
-        if eqn.primitive.name == "exp":
+        v = next(iter(variables(eqn.invars)), None)
+        if _is_exponential(eqn):
             exponents[eqn.outvars[0]] = inputs[0]
         if eqn.primitive.name == "log" and v in exponents:
             outs = [exponents[v]]
         elif divisor in divisors and eqn.primitive.name == "div":
-            outs = [inputs[0] * (1 / env[divisor])]
+            outs = [inputs[0] * (1 / jnp.asarray(env[divisor]))]
         elif divisor in divisors:
-            outs = [(1 / env[divisor]) ** -eqn.params["y"]]
+            outs = [(1 / jnp.asarray(env[divisor])) ** -eqn.params["y"]]
         else:
             outs = bind(eqn, inputs)
         env.update(zip(eqn.outvars, outs, strict=True))
@@ -112,7 +120,7 @@ def _costly_and_shared(jaxpr: core.Jaxpr) -> set:
     loops: dict[Any, set] = {v: {"results"} for v in variables(jaxpr.outvars)}  # those that a variable is needed in
     for eqn in reversed(jaxpr.eqns):
         needed_in = set().union(*(loops.get(v, ()) for v in eqn.outvars))
-        (out, *_) = (*eqn.outvars, None)
+        out = next(iter(eqn.outvars), None)
         costly = eqn.primitive.name in _COSTLY and out in varying and jnp.issubdtype(out.aval.dtype, jnp.floating)
         if costly and out.aval.size >= _MANY and len(needed_in) > 1:
             shared.add(out)
@@ -132,6 +140,7 @@ def _varying(jaxpr: core.Jaxpr) -> set:
 
 
 def _with_loops(eqns: Sequence[Any], env: dict, shared: set) -> None:
+    """Run equations, those that give what is shared in loops of their own."""
     for eqn in eqns:
         inputs = [read(v, env) for v in eqn.invars]
         if shared.isdisjoint(eqn.outvars):

@@ -46,10 +46,18 @@ def apart(function: Callable, *args: Array) -> Array:
     LLVM, which leaves the other one out.
     """
     args = [jnp.asarray(x) for x in args]
-    number = next(x for x in args if x.size and jnp.issubdtype(x.dtype, jnp.floating)).reshape(-1)[0]
-    bits = lax.bitcast_convert_type(number, np.dtype(f"int{8 * number.dtype.itemsize}"))
+    numbers = [x for x in args if x.size and _is_real(x)]
+    if not numbers:
+        return function(*args)
+    # Of constants, which are short or come first, XLA would know.
+    numbers = max(reversed(numbers), key=jnp.size)
+    bits = lax.bitcast_convert_type(numbers.reshape(-1)[0], np.dtype(f"uint{8 * numbers.dtype.itemsize}"))
     result = jax.eval_shape(function, *args)
     return lax.cond((bits | 1) != 0, function, lambda *_: jnp.zeros(result.shape, result.dtype), *args)
+
+
+def _is_real(x: Array) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer)
 
 
 # Terms of log((1 + s) / (1 - s)) = 2 s + s (2/3 s^2 + 2/5 s^4 + ...): enough of them for |s| < 0.172.

@@ -45,6 +45,8 @@ FUNCTIONS = {
     "cumulative sum of a long vector": (lambda x: jnp.sum(jnp.cumsum(x) ** 2), LONG),
     "reverse cumulative sum of one": (lambda x: jnp.sum(jax.lax.cumsum(x, reverse=True) ** 3), LONG),
     "cumulative sum in equal runs": (lambda x: jnp.sum(jnp.cumsum(x[:256]) ** 2) + x[299], LONG),
+    "cumulative sum of whole numbers": (lambda x: jnp.sum(x**2 * jnp.cumsum((x > 0).astype(int))), LONG),
+    "repetition": (lambda x: jnp.sum(jnp.sin(jnp.repeat(x, MANY[:12], total_repeat_length=150))), X),
     "many logarithms": (lambda x: jnp.sum(jnp.log(x**2) * x + jnp.log1p(jnp.exp(x))), LONG),
     "cumulative sum in logs": (lambda x: jnp.sum(jax.lax.cumlogsumexp(x) * jnp.arange(12.0)), X),
     "its reverse": (lambda x: jnp.sum(jax.lax.cumlogsumexp(x, reverse=True) * jnp.arange(12.0)), X),
@@ -70,6 +72,17 @@ def test_rewritten_gradient_is_the_gradient(name):
     found = jax.jit(lambda x: evaluate(rewritten.jaxpr, rewritten.consts, [x]))(x)
     for ours, theirs in zip(found, jax.value_and_grad(function)(x), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["cumulative sum of a long vector", "reverse cumulative sum of one"])
+def test_rules_hold_in_single_precision(name):
+    function, x = FUNCTIONS[name]
+    x = np.float32(x)
+    rewritten = rewrite(jax.make_jaxpr(jax.value_and_grad(function))(x))
+    assert not {"cumsum"} & {e.primitive.name for e in equations(rewritten.jaxpr)}
+    found = jax.jit(lambda x: evaluate(rewritten.jaxpr, rewritten.consts, [x]))(x)
+    for ours, theirs in zip(found, jax.value_and_grad(function)(np.float64(x)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
 
 
 def test_scatters_over_the_same_rows_share_a_loop():

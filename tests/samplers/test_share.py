@@ -28,6 +28,9 @@ FUNCTIONS = {
     "a scale of all": lambda x: jnp.sum((x / jnp.exp(x[0])) ** 3) + jnp.sum(jnp.sin(x / jnp.exp(x[0]))),
     "squares of inverses": lambda x: jnp.sum(jnp.exp(x) ** -2 * Y) + jnp.sum(jnp.cos(Y / jnp.exp(x))),
     "logarithms of exponentials": lambda x: jnp.sum(jnp.log(jnp.exp(x)) * x + jnp.sin(jnp.exp(x))),
+    "logarithms of complex numbers": lambda x: jnp.sum(jnp.log(jnp.exp(9j * x)).imag * Y),
+    "divided by itself": lambda x: jnp.sum(jnp.floor(x / x) * x + x / jnp.abs(x)),
+    "by zeros that do not count": lambda x: jnp.sum(jnp.where(Y > 0, x / np.maximum(Y, 0.0), 0.0) ** 2),
     "logistic": lambda x: jnp.sum(dist.Bernoulli(logits=x * Y + x[0]).log_prob((Y > 0).astype(float))),
     "mixture": lambda x: jnp.sum(jnp.logaddexp(dist.Normal(x[0], 1.0).log_prob(x), dist.Cauchy(x[1]).log_prob(x))),
     "counts": lambda x: jnp.sum(dist.NegativeBinomial2(jnp.exp(x), jnp.exp(x[0])).log_prob(np.arange(300) % 7)),
@@ -64,6 +67,16 @@ def test_what_one_loop_needs_stays_in_it():
     traced = jax.make_jaxpr(lambda x: jnp.sum(jnp.exp(x) * x))(LONG)
     assert names(share(traced)) == names(traced)
     assert "cond" in names(share(jax.make_jaxpr(lambda x: (jnp.sum(jnp.exp(x)), jnp.exp(x)))(LONG)))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: 1 / (1 + x**2), lambda x: 2.5**x, lambda x: jnp.pad(x, (3, 0)), lambda x: jnp.pad(x, (0, 3))],
+)
+def test_no_border_between_loops_is_seen_through(function):
+    kernel = as_kernel(jax.make_jaxpr(lambda x: (jnp.sum(function(x)), jnp.sin(function(x))))(LONG))
+    compiled = jax.jit(lambda x: evaluate(kernel.jaxpr, kernel.consts, [x])).lower(LONG).compile()
+    assert names(kernel).count("cond") == compiled.as_text().count(" conditional(") > 0
 
 
 def test_few_numbers_are_computed_again():
