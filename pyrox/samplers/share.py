@@ -79,9 +79,11 @@ def _divisor(eqn: Any) -> Any:
     if not inverts and eqn.primitive.name != "div":
         return None
     v = eqn.invars[-1]
-    # In single precision reciprocals of large numbers are lost too soon. What is divided by itself is one.
-    exact = v.aval.dtype != jnp.float64 or (not inverts and eqn.invars[0] is v)
-    return None if isinstance(v, core.Literal) or exact else v
+    # In single precision reciprocals of large numbers are lost too soon.
+    if isinstance(v, core.Literal) or v.aval.dtype != jnp.float64:
+        return None
+    # What is divided by itself is one.
+    return v if inverts or eqn.invars[0] is not v else None
 
 
 def _undoes(jaxpr: core.Jaxpr) -> bool:
