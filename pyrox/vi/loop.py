@@ -15,6 +15,8 @@ from pyrox.vi.stopping import Plateau
 # So many steps in a row without a finite loss and gradient end the run.
 _MAX_FAILURES = 10
 _MIN_BLOCK, _MAX_BLOCK, _NUM_BLOCKS = 50, 500, 20
+# Steps that an accelerator makes without asking the host whether to go on.
+_ROUND = 16
 
 Loss = Callable[[Tree, Key, Tree], Array]
 
@@ -143,7 +145,8 @@ class UpdateLoop:
             position, value, _ = self._step(position, rate, self._pick(data, first + i))
             return position, losses.at[i].set(value.astype(losses.dtype)), self._plus(total, position)
 
-        position, losses, total = jax.lax.fori_loop(0, n, body, (position, jnp.zeros(self.block), total))
+        length = 1 if jax.default_backend() == "cpu" else _ROUND
+        position, losses, total = _repeat(n, body, (position, jnp.zeros(self.block), total), length)
         return position, Piece(losses, total, self._finite(position), n, jnp.zeros((), jnp.int32))
 
     def _guarded(
@@ -168,6 +171,20 @@ class UpdateLoop:
 
     def _finite(self, position: Position) -> Array:
         return _all_finite(self.optim.get_params(position.optim))
+
+
+def _repeat(n: Array, body: Callable[[Array, Tree], Tree], carry: Tree, length: int) -> Tree:
+    """Make ``n`` steps in rounds of fixed length, the last of which may end with steps that change nothing."""
+    if length == 1:
+        return jax.lax.fori_loop(0, n, body, carry)
+
+    def step(i: Array, carry: Tree) -> Tree:
+        return jax.tree.map(lambda new, old: jnp.where(i < n, new, old), body(i, carry), carry)
+
+    def go_round(k: Array, carry: Tree) -> Tree:
+        return jax.lax.fori_loop(0, length, lambda j, carry: step(length * k + j, carry), carry)
+
+    return jax.lax.fori_loop(0, (n + length - 1) // length, go_round, carry)
 
 
 def _all_finite(tree: Tree) -> Array:

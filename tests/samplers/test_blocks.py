@@ -103,6 +103,7 @@ def test_blocks_are_cut_once():
     assert hoisted.takes_long
 
 
+@pytest.mark.native
 def test_a_regression_samples_as_it_does_without_blocks(monkeypatch):
     draws = []
     for change in (in_blocks, lambda closed: closed):

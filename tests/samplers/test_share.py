@@ -51,6 +51,7 @@ def test_the_gradient_stays_the_gradient(name):
         np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("name", ["volatility", "squares of inverses", "mixture"])
 def test_exponentials_of_many_numbers_are_computed_once(name):
     kernel = as_kernel(jax.make_jaxpr(jax.value_and_grad(FUNCTIONS[name]))(LONG))
@@ -69,6 +70,7 @@ def test_what_one_loop_needs_stays_in_it():
     assert "cond" in names(share(jax.make_jaxpr(lambda x: (jnp.sum(jnp.exp(x)), jnp.exp(x)))(LONG)))
 
 
+@pytest.mark.native
 @pytest.mark.parametrize(
     "function",
     [lambda x: 1 / (1 + x**2), lambda x: 2.5**x, lambda x: jnp.pad(x, (3, 0)), lambda x: jnp.pad(x, (0, 3))],
@@ -103,6 +105,7 @@ def test_overflow_gives_no_finite_density_out_of_nothing(x):
     assert not value > function(LONG)
 
 
+@pytest.mark.native
 def test_a_native_chain_draws_what_an_ordinary_one_draws():
     def density(x, data):
         return volatility(x) - 0.5 * jnp.sum(x**2) - jnp.sum((x / data) ** 2)

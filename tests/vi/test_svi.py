@@ -77,7 +77,10 @@ def test_steps_fit_in_scan():
     np.testing.assert_allclose(losses, run(svi, 50, Y).losses, rtol=1e-10)
 
 
-def test_pieces_change_nothing():
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_pieces_change_nothing(backend, monkeypatch):
+    monkeypatch.setattr("jax.default_backend", lambda: backend)
+
     def losses(pieces):
         optimizer = optim.Adam(0.1)
         loop = UpdateLoop(lambda p, k, d: (p - d) ** 2 + jax.random.normal(k), optimizer, 50)
