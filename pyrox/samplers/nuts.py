@@ -2,7 +2,9 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from pyrox._pytree import Pytree, static
@@ -14,15 +16,6 @@ from pyrox.typing import Array, Key
 
 # A trajectory whose energy has drifted this far has left the typical set.
 MAX_ENERGY_ERROR = 1000.0
-
-
-class Point(NamedTuple):
-    """A point of phase space, with log-density and gradient there."""
-
-    position: Array
-    momentum: Array
-    log_density: Array
-    gradient: Array
 
 
 class Proposal(NamedTuple):
@@ -62,27 +55,44 @@ class Way(NamedTuple):
     velocity: Array
 
 
+class End(NamedTuple):
+    """An end of a trajectory, from which the integrator can go on."""
+
+    position: Array
+    momentum: Array
+    way: Way  # from there to the next point outside
+    halfway: Array  # to there from the point before
+
+
+class Origin(NamedTuple):
+    """Where a transition starts, as far as all of it asks for that."""
+
+    energy: Array
+    unknown: Array  # whether there is nothing to compare a point with: then it is taken
+    seed: Array  # of the random numbers
+
+
 class Subtree(NamedTuple):
     """The piece that is being added to one end of a trajectory, leaf by leaf."""
 
-    edge: Point  # where the integrator is
-    way: Way  # from there to the next point
-    halfway: Array  # to there from the point before
+    end: End  # where the integrator is
     chosen: Proposal
     checkpoints: Leaf  # by level: the first leaf of the newest subtree, and the one before it, (depth + 1, 2, dim)
     num_leaves: Array
     turned: Array
+    whole_turned: Array  # the trajectory that it is added to, as far as the newest leaf tells
     account: Account
 
 
 class Trajectory(NamedTuple):
     """A transition in progress."""
 
-    left: Point
-    right: Point
+    left: End
+    right: End
     chosen: Proposal
     checkpoints: Leaf
     depth: Array
+    rightwards: Array  # whether the right end is the next to grow
     finished: Array
     account: Account
 
@@ -134,36 +144,21 @@ class NUTSKernel(Pytree):
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
         chosen_size = choose_step_size(self, seed, state.position.dtype)
         step_size = jnp.where(fresh, 0.0, chosen_size)
-        start = self._start(self.metric.momentum(noise), state)
-        p = start.left.momentum
-        energy = self.metric.kinetic_energy(p, self.metric.velocity(p)) - state.log_density
-
-        def grow(sub: Subtree, dt: Array) -> Subtree:
-            saved, rounds = _save(sub, 1, Leaf(sub.halfway, sub.edge.momentum))
-            # The integrator waits until all is saved: so nothing need be copied.
-            edge = self._leapfrog(sub.edge, sub.way, jnp.where(rounds < 0, 0.0, dt), value_and_grad)
-            sub = sub._replace(checkpoints=saved)
-            return self._add_leaf(sub, edge, dt, energy, seed)
+        start, kinetic_energy = self._start(self.metric.momentum(noise), state, step_size, seed)
+        origin = Origin(kinetic_energy - state.log_density, fresh, seed)
 
         def double(t: Trajectory) -> Trajectory:
-            # Numbers of the leaves count up from zero, those of the doublings down from minus one.
-            rightwards = uniform(seed, -2 * t.depth - 1, step_size.dtype) < 0.5
-            dt = jnp.where(rightwards, step_size, -step_size)
+            dt = jnp.where(t.rightwards, step_size, -step_size)
             leaves = jnp.left_shift(1, t.depth)
             sub = lax.while_loop(
                 lambda sub: (sub.num_leaves < leaves) & ~sub.turned & ~sub.account.diverging,
-                lambda sub: grow(sub, dt),
-                self._sprout(t, rightwards, dt),
+                lambda sub: self._grow(sub, dt, leaves, origin, value_and_grad),
+                _sprout(t, dt),
             )
-            u = uniform(seed, -2 * t.depth - 2, step_size.dtype)
-            return self._join(t, sub, rightwards, dt, u, max_tree_depth)
+            return _join(t, sub, origin, max_tree_depth)
 
         t = lax.while_loop(lambda t: ~t.finished, double, start)
-        # The end that grew knows its log-density, the other one not.
-        grown = _select(jnp.isnan(t.left.log_density), t.right, t.left)
-        here = State(grown.position, grown.log_density, grown.gradient)
-        there = State(t.chosen.position, t.chosen.log_density, t.chosen.gradient)
-        new = _select(fresh, here, there)
+        new = State(t.chosen.position, t.chosen.log_density, t.chosen.gradient)
         info = Info(
             lp=new.log_density,
             acceptance_rate=t.account.total_acceptance / t.account.num_steps,
@@ -171,65 +166,64 @@ class NUTSKernel(Pytree):
             tree_depth=t.depth,
             n_steps=t.account.num_steps,
             diverging=t.account.diverging,
-            energy=energy + t.chosen.energy_error,
+            energy=origin.energy + t.chosen.energy_error,
             energy_error=t.chosen.energy_error,
             max_energy_error=t.account.worst_energy_error,
             reached_max_treedepth=(t.depth >= max_tree_depth) & ~t.account.diverging,
         )
         return new, info
 
-    def _start(self, p: Array, state: State) -> Trajectory:
+    def _start(self, p: Array, state: State, step_size: Array, seed: Array) -> tuple[Trajectory, Array]:
+        """Give the trajectory of a single point, and its kinetic energy."""
         q, log_density, g = state
-        point, zero, no = Point(q, p, log_density, g), jnp.zeros_like(log_density), jnp.zeros((), bool)
+        left, right = self._way(p, g, -step_size), self._way(p, g, step_size)
+        zero, no = jnp.zeros_like(log_density), jnp.zeros((), bool)
         blank = jnp.zeros((self.max_doublings + 1, 2, *q.shape), q.dtype)
-        return Trajectory(
-            left=point,
-            right=point,
+        trajectory = Trajectory(
+            # The way out at one end is the way in at the other.
+            left=End(q, p, left, q + 0.5 * step_size * right.velocity),
+            right=End(q, p, right, q - 0.5 * step_size * left.velocity),
             chosen=Proposal(q, g, log_density, zero, zero),
             checkpoints=Leaf(blank, blank),
             depth=jnp.int32(0),
+            rightwards=_toss(seed, jnp.int32(0)),
             finished=no,
             account=Account(zero, zero, jnp.int32(0), no),
         )
+        # See ``_add_leaf``.
+        return trajectory, self.metric.kinetic_energy(p, 0.5 * (left.velocity + right.velocity))
 
-    def _sprout(self, t: Trajectory, rightwards: Array, dt: Array) -> Subtree:
-        """Begin a subtree at one end of a trajectory."""
-        edge = _select(rightwards, t.right, t.left)
-        chosen = t.chosen._replace(log_weight=jnp.full_like(t.chosen.log_weight, -jnp.inf))
-        # What is saved of the edge itself no test asks for.
-        nothing, no = edge.position, jnp.zeros((), bool)
-        return Subtree(edge, self._way(edge, dt), nothing, chosen, t.checkpoints, jnp.int32(0), no, t.account)
-
-    def _way(self, point: Point, dt: Array) -> Way:
+    def _way(self, momentum: Array, gradient: Array, dt: Array) -> Way:
         """Leave a point."""
-        p = point.momentum + 0.5 * dt * point.gradient
+        p = momentum + 0.5 * dt * gradient
         return Way(p, self.metric.velocity(p))
 
-    def _leapfrog(self, point: Point, way: Way, dt: Array, value_and_grad: ValueAndGrad) -> Point:
-        q = point.position + dt * way.velocity
-        log_density, g = value_and_grad(q)
-        return Point(q, way.momentum + 0.5 * dt * g, log_density, g)
+    def _grow(self, sub: Subtree, dt: Array, leaves: Array, origin: Origin, value_and_grad: ValueAndGrad) -> Subtree:
+        """Make a leapfrog, and take the new point into the subtree, which will have so many leaves."""
+        saved, rounds = _save(sub, 1, Leaf(sub.end.halfway, sub.end.momentum))
+        # The integrator waits until all is saved: so nothing need be copied.
+        q = sub.end.position + jnp.where(rounds < 0, 0.0, dt) * sub.end.way.velocity
+        return self._add_leaf(sub._replace(checkpoints=saved), State(q, *value_and_grad(q)), dt, leaves, origin)
 
-    def _last(self, point: Point, dt: Array) -> Leaf:
-        """See a point as the last one of a piece; with ``-dt``, as the first one."""
-        return Leaf(point.position + 0.5 * dt * self._way(point, dt).velocity, point.momentum)
-
-    def _add_leaf(self, sub: Subtree, edge: Point, dt: Array, energy: Array, seed: Array) -> Subtree:
+    def _add_leaf(self, sub: Subtree, point: State, dt: Array, leaves: Array, origin: Origin) -> Subtree:
         """Take a new point into the subtree."""
-        q, p, log_density, g = edge
-        halfway = q - 0.5 * dt * sub.way.velocity
+        (q, log_density, g), way = point, sub.end.way
+        p = way.momentum + 0.5 * dt * g
+        halfway = q - 0.5 * dt * way.velocity
         # Where velocities are linear in momenta, that of the point is the mean of those before and after; no other
         # kinetic energy asks for it.
-        before = self.metric.kinetic_energy(p, sub.way.velocity)
+        before = self.metric.kinetic_energy(p, way.velocity)
         # The integrator goes on when nobody needs the former velocity any more: so it need not be copied.
-        way = self._way(edge, jnp.where(before < -jnp.inf, 0.0, dt))
-        error = 0.5 * (before + self.metric.kinetic_energy(p, way.velocity)) - log_density - energy
+        way = self._way(p, g, jnp.where(before < -jnp.inf, 0.0, dt))
+        error = 0.5 * (before + self.metric.kinetic_energy(p, way.velocity)) - log_density - origin.energy
         # Neither NaN nor an infinite density, where a transform has underflowed, is a place to go to.
         error = jnp.where(error > -jnp.inf, error, jnp.inf)
         log_weight = _log_add(sub.chosen.log_weight, -error)
-        take = uniform(seed, sub.account.num_steps, p.dtype) < jnp.exp(-error - log_weight)
-        chosen, _ = do_if(take, lambda _: Proposal(q, g, log_density, error, log_weight), sub.chosen)
-        checkpoints, turned = _find_turn(sub, Leaf(halfway, p), Leaf(q + 0.5 * dt * way.velocity, p), dt)
+        take = uniform(origin.seed, sub.account.num_steps, p.dtype) < jnp.exp(-error - log_weight)
+        proposal = Proposal(q, g, log_density, error, log_weight)
+        chosen, _ = do_if(take | origin.unknown, lambda _: proposal, sub.chosen)
+        first, last = Leaf(halfway, p), Leaf(q + 0.5 * dt * way.velocity, p)
+        checkpoints, turned, whole_turned = _find_turn(sub, first, last, dt, leaves)
         worst = sub.account.worst_energy_error
         account = Account(
             total_acceptance=sub.account.total_acceptance + jnp.exp(-jnp.maximum(error, 0.0)),
@@ -238,88 +232,95 @@ class NUTSKernel(Pytree):
             diverging=error > MAX_ENERGY_ERROR,
         )
         return Subtree(
-            edge=edge,
-            way=way,
-            halfway=halfway,
+            end=End(q, p, way, halfway),
             chosen=chosen._replace(log_weight=log_weight),
             checkpoints=checkpoints,
             num_leaves=sub.num_leaves + 1,
             turned=turned,
+            whole_turned=sub.whole_turned | whole_turned,
             account=account,
         )
 
-    def _join(
-        self, t: Trajectory, sub: Subtree, rightwards: Array, dt: Array, u: Array, max_tree_depth: Array
-    ) -> Trajectory:
-        """Add the subtree to the trajectory; one that turned or diverged ends it, and gives no proposal."""
-        bad = sub.turned | sub.account.diverging
-        # Biased towards the new half: it moves further.
-        take = ~bad & (jnp.log(u) < sub.chosen.log_weight - t.chosen.log_weight)
-        chosen = _select(take, sub.chosen, t.chosen)
-        left, right = _select(rightwards, t.left, sub.edge), _select(rightwards, sub.edge, t.right)
-        depth = t.depth + 1
-        return Trajectory(
-            left=left,
-            right=right,
-            chosen=chosen._replace(log_weight=_log_add(t.chosen.log_weight, sub.chosen.log_weight)),
-            checkpoints=sub.checkpoints,
-            depth=depth,
-            finished=bad | self._has_turned(t, sub, rightwards, dt) | (depth >= max_tree_depth),
-            account=sub.account,
-        )
 
-    def _has_turned(self, t: Trajectory, sub: Subtree, rightwards: Array, dt: Array) -> Array:
-        """Test a trajectory of two halves, and each half together with the nearest leaf of the other.
-
-        Without the halves a step size of which seven or so make a whole turn of a nearly isotropic posterior would go
-        unnoticed again and again.
-        """
-        edge = _select(rightwards, t.right, t.left)
-        near, far = self._last(edge, -dt), self._last(_select(rightwards, t.left, t.right), -dt)
-        last = Leaf(sub.edge.position + 0.5 * dt * sub.way.velocity, sub.edge.momentum)
-        first = self._opposite(Leaf(*(x[0, 0] for x in sub.checkpoints)), edge, dt)
-        whole, old, new = (_is_turning(a, b, dt) for a, b in ((far, last), (far, first), (near, last)))
-        return whole | (t.depth > 0) & (old | new)
-
-    def _opposite(self, leaf: Leaf, before: Point, dt: Array) -> Leaf:
-        """See the first leaf after a point as the last one of a piece that ends with it."""
-        position = 2 * leaf.halfway - before.position
-        to_come = 2 * leaf.momentum - before.momentum - 0.5 * dt * before.gradient
-        return Leaf(position + 0.5 * dt * self.metric.velocity(to_come), leaf.momentum)
+def _toss(seed: Array, depth: Array) -> Array:
+    """Tell whether a doubling grows the right end."""
+    # Numbers of the leaves count up from zero, those of the doublings down from minus one.
+    return uniform(seed, -2 * depth - 1, np.float32) < 0.5
 
 
-def _find_turn(sub: Subtree, newest: Leaf, last: Leaf, dt: Array) -> tuple[Leaf, Array]:
-    """Test what the newest leaf completes, and save where it opens subtrees.
+def _sprout(t: Trajectory, dt: Array) -> Subtree:
+    """Begin a subtree at one end of a trajectory; the tests of turns know both as halves of the new trajectory."""
+    near, far = _select(t.rightwards, t.right, t.left), _select(t.rightwards, t.left, t.right)
+    first = Leaf(far.position - 0.5 * dt * far.way.velocity, far.momentum)
+    chosen = t.chosen._replace(log_weight=jnp.full_like(t.chosen.log_weight, -jnp.inf))
+    no = jnp.zeros((), bool)
+    return Subtree(near, chosen, _put(t.checkpoints, 0, 0, first), jnp.int32(0), no, no, t.account)
+
+
+def _join(t: Trajectory, sub: Subtree, origin: Origin, max_tree_depth: Array) -> Trajectory:
+    """Add the subtree to the trajectory; one that turned or diverged ends it, and gives no proposal."""
+    bad = sub.turned | sub.account.diverging
+    u = uniform(origin.seed, -2 * t.depth - 2, t.chosen.log_weight.dtype)
+    # Biased towards the new half: it moves further.
+    take = ~bad & (jnp.log(u) < sub.chosen.log_weight - t.chosen.log_weight)
+    log_weight = _log_add(t.chosen.log_weight, sub.chosen.log_weight)
+    chosen = _select(take | origin.unknown, sub.chosen, t.chosen)
+    depth = t.depth + 1
+    return Trajectory(
+        left=_select(t.rightwards, t.left, sub.end),
+        right=_select(t.rightwards, sub.end, t.right),
+        chosen=chosen._replace(log_weight=log_weight),
+        checkpoints=sub.checkpoints,
+        depth=depth,
+        # Kept until then: in all loops that ask for it the number would be made anew.
+        rightwards=_toss(origin.seed, depth),
+        finished=bad | sub.whole_turned | (depth >= max_tree_depth),
+        account=sub.account,
+    )
+
+
+def _find_turn(sub: Subtree, newest: Leaf, last: Leaf, dt: Array, leaves: Array) -> tuple[Leaf, Array, Array]:
+    """Test what the newest leaf completes, and save where it opens subtrees; the trajectory is tested like them.
 
     An odd leaf closes the subtrees that began at the checkpoints ``low ... high``, as the binary digits of its number
     tell. Each is tested as a whole, and its right half, which began at the next checkpoint, together with the leaf
-    before. An even leaf is the first one of a right half: the left half is tested together with it.
+    before. An even leaf is the first one of a right half: the left half is tested together with it. Checkpoint zero is
+    that of the trajectory, whose right half is the subtree: its first leaf opens it, the last one closes it. Without
+    the tests of halves a step size of which seven or so make a whole turn of a nearly isotropic posterior would go
+    unnoticed again and again.
     """
     leaf = sub.num_leaves
     even = _is_even(leaf)
-    top = lax.population_count(leaf >> 1)
+    top = _level(leaf)
     bottom = top - lax.population_count((leaf ^ (leaf + 1)) >> 1) + 1
     saved, _ = _save(sub, 0, newest)
-    high, low = jnp.where(even, top - 1, top), jnp.where(even, jnp.maximum(top - 1, 0), bottom)
+    high = jnp.where(even, top - 1, top)
+    low = jnp.where(leaf + 1 == leaves, 0, jnp.where(even, high, bottom))
 
     def test(carry: tuple) -> tuple:
-        # From the highest level down; the lowest one needs no leaf before the first.
+        # From the highest level down; of one level first the whole, then its right half together with the leaf before.
         k, _ = carry
-        level, slot = low + ((k + 1) >> 1), k & 1
-        return k - 1, _is_turning(Leaf(*(x[level, slot] for x in saved)), last, dt)
+        return k - 1, _is_turning(Leaf(*(x[(k + 1) >> 1, k & 1] for x in saved)), last, dt)
 
-    _, turned = lax.while_loop(lambda c: (c[0] >= 0) & ~c[1], test, (2 * (high - low), jnp.zeros((), bool)))
-    return saved, turned
+    k, turned = lax.while_loop(lambda c: (c[0] >= 2 * low) & ~c[1], test, (2 * high, jnp.zeros((), bool)))
+    # The last two are the trajectory and its right half with the leaf before, after all of the subtree.
+    return saved, turned & (k >= 1), turned & (k < 1)
+
+
+def _level(leaf: Array) -> Array:
+    """Give the level of the subtrees that the newest leaf opens, or of the lowest that it is in."""
+    return lax.population_count(leaf >> 1) + 1
 
 
 def _save(sub: Subtree, slot: int, leaf: Leaf) -> tuple[Leaf, Array]:
     """Save a leaf in the row of the subtrees that the newest leaf opens: none if it is odd."""
-    at = lax.population_count(sub.num_leaves >> 1), jnp.int32(slot), jnp.int32(0)
+    level = _level(sub.num_leaves)
+    return do_if(_is_even(sub.num_leaves), lambda saved: _put(saved, level, slot, leaf), sub.checkpoints)
 
-    def put(saved: Leaf) -> Leaf:
-        return Leaf(*(lax.dynamic_update_slice(x, v[None, None], at) for x, v in zip(saved, leaf, strict=True)))
 
-    return do_if(_is_even(sub.num_leaves), put, sub.checkpoints)
+def _put(saved: Leaf, level: Array | int, slot: int, leaf: Leaf) -> Leaf:
+    at = jnp.int32(level), jnp.int32(slot), jnp.int32(0)
+    return Leaf(*(lax.dynamic_update_slice(x, v[None, None], at) for x, v in zip(saved, leaf, strict=True)))
 
 
 def _is_even(leaf: Array) -> Array:
@@ -338,5 +339,5 @@ def _log_add(a: Array, b: Array) -> Array:
 
 
 def _select(condition: Array, new: Any, old: Any) -> Any:
-    """Choose between two tuples of arrays."""
-    return type(old)(*(jnp.where(condition, a, b) for a, b in zip(new, old, strict=True)))
+    """Choose between two trees of arrays."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

@@ -10,11 +10,11 @@ import pytest
 from scipy import stats
 
 from pyrox import dist
-from pyrox.samplers import kernel
+from pyrox.samplers import State, kernel
 from pyrox.samplers.compile import ChainProgram
 from pyrox.samplers.hmc import HMCKernel
 from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric, LowRankMetric, RankOneMetric
-from pyrox.samplers.nuts import NUTSKernel
+from pyrox.samplers.nuts import NUTSKernel, Origin, _sprout
 from pyrox.samplers.recipe import Recipe
 
 # Chance that this module raises one false alarm, whatever its number of comparisons.
@@ -168,22 +168,25 @@ def test_the_integrator_is_reversible_and_keeps_energy():
     errors = []
     for step_size in (0.1, 0.05):
         nuts = NUTSKernel(jnp.array(step_size), DiagonalMetric(jnp.ones(3)))
-        state, _ = nuts.step(jax.random.key(0), kernel.init(jnp.array([1.0, 1.0, 1.0])), value_and_grad, jnp.int32(1))
-        start = nuts._start(jax.random.normal(jax.random.key(1), (3,)), state).left
-        steps = round(1 / step_size)
+        steps, origin = round(1 / step_size), Origin(jnp.zeros(()), jnp.zeros((), bool), jnp.zeros(2, jnp.uint32))
 
-        def travel(point, dt, steps=steps, nuts=nuts):
+        def travel(position, momentum, *, back, steps=steps, nuts=nuts, origin=origin):
+            state = State(position, *value_and_grad(position))
+            trajectory, _ = nuts._start(momentum, state, nuts.step_size, origin.seed)
+            dt = -nuts.step_size if back else nuts.step_size
+            sub = _sprout(trajectory._replace(rightwards=jnp.asarray(not back)), dt)
             for _ in range(steps):
-                point = nuts._leapfrog(point, nuts._way(point, dt), dt, value_and_grad)
-            return point
+                sub = nuts._grow(sub, dt, jnp.int32(64), origin, value_and_grad)
+            return sub.end.position, sub.end.momentum
 
-        def energy(point, nuts=nuts):
-            speed = nuts.metric.velocity(point.momentum)
-            return float(nuts.metric.kinetic_energy(point.momentum, speed) - point.log_density)
+        def energy(position, momentum, nuts=nuts):
+            speed = nuts.metric.velocity(momentum)
+            return float(nuts.metric.kinetic_energy(momentum, speed) - value_and_grad(position)[0])
 
-        there = travel(start, nuts.step_size)
-        errors.append(abs(energy(there) - energy(start)))
-        for found, expected in zip(travel(there, -nuts.step_size), start, strict=True):
+        start = jnp.array([1.0, 1.0, 1.0]), jax.random.normal(jax.random.key(1), (3,))
+        there = travel(*start, back=False)
+        errors.append(abs(energy(*there) - energy(*start)))
+        for found, expected in zip(travel(*there, back=True), start, strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-10)
     # The error is of second order: half the step, a quarter of it.
     assert 3 < errors[0] / errors[1] < 5

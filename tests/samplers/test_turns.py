@@ -5,27 +5,45 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pyrox.samplers import kernel
-from pyrox.samplers.metrics import DenseMetric, DiagonalMetric, RankOneMetric
-from pyrox.samplers.nuts import Leaf, NUTSKernel, Point, _save
+from pyrox.samplers import DenseMetric, DiagonalMetric, NUTSKernel, RankOneMetric, State
+from pyrox.samplers.nuts import End, Leaf, Origin, Way, _save, _sprout
 
 DEPTH, DIM, TRAJECTORIES = 4, 2, 400
 LEAVES = 2**DEPTH
+ORIGIN = Origin(jnp.zeros(()), jnp.zeros((), bool), jnp.zeros(2, jnp.uint32))
+
+
+def unit_nuts(step_size=1.0):
+    return NUTSKernel(jnp.array(step_size), DiagonalMetric(jnp.ones(DIM)))
+
+
+def sprout(nuts, state, momentum, dt):
+    """Begin the first subtree of a trajectory, in the direction of ``dt``."""
+    trajectory, _ = nuts._start(momentum, state, jnp.abs(dt), ORIGIN.seed)
+    return trajectory._replace(rightwards=jnp.asarray(dt > 0))
 
 
 def found_leaf_by_leaf(positions, momenta, dt):
-    """Add leaves with these positions and momenta; tell after each whether a piece that it completes has turned."""
-    nuts = NUTSKernel(jnp.array(1.0), DiagonalMetric(jnp.ones(DIM)))
-    zero, seed = jnp.zeros(DIM), jnp.zeros(2, jnp.uint32)
-    sprout = nuts._sprout(nuts._start(zero, kernel.init(positions[0])), dt > 0, dt)
+    """Add the second half of a trajectory; tell after each leaf whether a piece, or the whole, has turned."""
+    nuts, zero = unit_nuts(), jnp.zeros(DIM)
+    ends = [
+        End(positions[i], momenta[i], Way(momenta[i], velocity), positions[i] - 0.5 * dt * momenta[i - 1])
+        for i, velocity in ((0, zero), (LEAVES - 1, momenta[LEAVES - 1]))
+    ]
+    trajectory = sprout(nuts, State(positions[0], jnp.zeros(()), zero), zero, dt)
+    first, last = (jnp.where(dt > 0, a, b) for a, b in ((0, 1), (1, 0)))
+    left, right = (jax.tree.map(lambda *x, i=i: jnp.stack(x)[i], *ends) for i in (first, last))
 
     def add(sub, leaf):
-        saved, _ = _save(sub, 1, Leaf(sub.halfway, sub.edge.momentum))
-        point = Point(*leaf, jnp.zeros(()), zero)
-        sub = nuts._add_leaf(sub._replace(checkpoints=saved), point, dt, jnp.zeros(()), seed)
-        return sub, sub.turned
+        position, momentum = leaf
+        checkpoints, _ = _save(sub, 1, Leaf(sub.end.halfway, sub.end.momentum))
+        end = sub.end._replace(way=sub.end.way._replace(momentum=momentum))
+        sub = sub._replace(end=end, checkpoints=checkpoints)
+        sub = nuts._add_leaf(sub, State(position, jnp.zeros(()), zero), dt, jnp.int32(LEAVES), ORIGIN)
+        return sub._replace(whole_turned=jnp.zeros((), bool)), (sub.turned, sub.whole_turned)
 
-    return jax.lax.scan(add, sprout, (positions, momenta))[1]
+    start = _sprout(trajectory._replace(left=left, right=right), dt)
+    return jax.lax.scan(add, start, (positions[LEAVES:], momenta[LEAVES:]))[1]
 
 
 def is_turning(positions, momenta, first, last):
@@ -36,31 +54,38 @@ def is_turning(positions, momenta, first, last):
 
 
 def defined(positions, momenta):
-    """Look at all pieces of 2, 4, 8, ... leaves, where a leaf completes them or the test of one of their halves."""
-    turned = np.zeros(LEAVES, bool)
-    for size in 2 ** np.arange(1, DEPTH + 1):
-        for first in range(0, LEAVES, size):
+    """Look at all pieces of 2, 4, 8, ... leaves, where a leaf completes them or the test of one of their halves.
+
+    Returns whether pieces of the second half have turned, and the whole.
+    """
+    turned = np.zeros((2, 2 * LEAVES), bool)
+    for size in 2 ** np.arange(1, DEPTH + 2):
+        for first in range(0, 2 * LEAVES, size):
             middle, last = first + size // 2, first + size - 1
-            turned[last] |= is_turning(positions, momenta, first, last)
+            of = turned[int(size == 2 * LEAVES)]
+            of[last] |= is_turning(positions, momenta, first, last)
             if size > 2:
                 # Each half together with the nearest leaf of the other.
-                turned[middle] |= is_turning(positions, momenta, first, middle)
-                turned[last] |= is_turning(positions, momenta, middle - 1, last)
-    return turned
+                of[middle] |= is_turning(positions, momenta, first, middle)
+                of[last] |= is_turning(positions, momenta, middle - 1, last)
+    return turned[:, LEAVES:]
 
 
 @pytest.mark.parametrize("dt", [1.0, -1.0])
-@pytest.mark.parametrize("turning", [0.15, 0.3, 0.8])
+@pytest.mark.parametrize("turning", [0.2, 0.3, 0.8])
 def test_turns_are_found_where_they_are_defined(turning, dt):
     rng = np.random.default_rng(0)
     # Momenta that go on roughly as they did, and turn sooner or later; positions far from zero that follow them.
-    changes = rng.normal(scale=turning, size=(TRAJECTORIES, LEAVES, DIM))
+    changes = rng.normal(scale=turning, size=(TRAJECTORIES, 2 * LEAVES, DIM))
     momenta = rng.normal(size=(TRAJECTORIES, 1, DIM)) + np.cumsum(changes, axis=1)
     ways = np.cumsum(momenta * np.array([1.0, 2.5]) + rng.normal(scale=0.1, size=momenta.shape), axis=1)
     expected = np.array([defined(q, p) for q, p in zip(ways, momenta, strict=True)])
-    found = jax.jit(jax.vmap(found_leaf_by_leaf, in_axes=(0, 0, None)))(1e6 + dt * ways, momenta, dt)
-    np.testing.assert_array_equal(found, expected)
-    assert 0.01 < expected.mean() < 0.9
+    pieces, whole = jax.jit(jax.vmap(found_leaf_by_leaf, in_axes=(0, 0, None)))(1e6 + dt * ways, momenta, dt)
+    np.testing.assert_array_equal(pieces, expected[:, 0])
+    # Where a piece has turned, nobody asks about the whole.
+    np.testing.assert_array_equal(whole & ~pieces, expected[:, 1] & ~expected[:, 0])
+    assert 0.01 < expected[:, 0].mean() < 0.9
+    assert (expected[:, 1] & ~expected[:, 0])[:, [0, -1]].any(axis=0).all()
 
 
 @pytest.mark.parametrize("dt", [0.9, -0.9])
@@ -75,14 +100,26 @@ def test_turns_are_found_where_they_are_defined(turning, dt):
 def test_the_way_of_a_piece_is_the_sum_of_velocities(metric, dt):
     value_and_grad = jax.value_and_grad(lambda q: -jnp.sum(jnp.cosh(q - 3.0)))
     nuts = NUTSKernel(jnp.array(0.9), metric)
-    q = jnp.array([2.5, 3.2])
-    points = [Point(q, jnp.array([0.3, -0.4]), *value_and_grad(q))]
+    q, p = jnp.array([2.5, 3.2]), jnp.array([0.3, -0.4])
+    sub = _sprout(sprout(nuts, State(q, *value_and_grad(q)), p, dt), dt)
+    ends = [sub.end]
     for _ in range(7):
-        points.append(nuts._leapfrog(points[-1], nuts._way(points[-1], dt), dt, value_and_grad))
-    velocities = jnp.stack([metric.velocity(p.momentum) for p in points])
-    first, last = nuts._last(points[0], -dt), nuts._last(points[-1], dt)
-    np.testing.assert_allclose(last.halfway - first.halfway, dt * velocities.sum(axis=0), rtol=1e-12, atol=1e-12)
-    second = Leaf(0.5 * (points[0].position + points[1].position), points[1].momentum)
-    np.testing.assert_allclose(second.halfway, nuts._last(points[1], -dt).halfway, rtol=1e-12)
-    opposite = nuts._opposite(second, points[0], dt)
-    np.testing.assert_allclose(opposite.halfway, nuts._last(points[1], dt).halfway, rtol=1e-12)
+        sub = nuts._grow(sub, dt, jnp.int32(8), ORIGIN, value_and_grad)
+        ends.append(sub.end)
+    velocities = jnp.stack([metric.velocity(end.momentum) for end in ends])
+    (trajectory, _), (first, before) = (sub.checkpoints.halfway[level] for level in (0, 1))
+    last = sub.end.position + 0.5 * dt * sub.end.way.velocity
+    close = {"rtol": 1e-12, "atol": 1e-12}
+    np.testing.assert_allclose(last - trajectory, dt * velocities.sum(axis=0), **close)
+    np.testing.assert_allclose(last - first, dt * velocities[1:].sum(axis=0), **close)
+    # The trajectory had one point, which was both its ends.
+    np.testing.assert_allclose(before, trajectory, **close)
+    np.testing.assert_allclose(ends[4].halfway - ends[2].halfway, dt * velocities[2:4].sum(axis=0), **close)
+
+
+def test_the_energy_of_the_start_is_that_of_its_momentum():
+    metric = RankOneMetric(jnp.array([1.0, 2.5]), jnp.array([0.6, 0.8 * 2.5**0.5]), jnp.array(0.3))
+    p, g = jnp.array([0.3, -0.4]), jnp.array([2.0, -5.0])
+    nuts = NUTSKernel(jnp.array(0.9), metric)
+    _, energy = nuts._start(p, State(p, jnp.zeros(()), g), nuts.step_size, ORIGIN.seed)
+    np.testing.assert_allclose(energy, 0.5 * p @ metric.velocity(p), rtol=1e-14)
