@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from pyrox._pytree import Pytree, static
@@ -87,12 +86,12 @@ class Subtree(NamedTuple):
 class Trajectory(NamedTuple):
     """A transition in progress."""
 
-    left: End
-    right: End
+    near: End  # where it grows
+    far: End
+    rightwards: Array  # whether the near end is the right one
     chosen: Proposal
     checkpoints: Leaf
     depth: Array
-    rightwards: Array  # whether the right end is the next to grow
     finished: Array
     account: Account
 
@@ -144,10 +143,13 @@ class NUTSKernel(Pytree):
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
         chosen_size = choose_step_size(self, seed, state.position.dtype)
         step_size = jnp.where(fresh, 0.0, chosen_size)
-        start, kinetic_energy = self._start(self.metric.momentum(noise), state, step_size, seed)
+        start, kinetic_energy = self._start(self.metric.momentum(noise), state, step_size)
         origin = Origin(kinetic_energy - state.log_density, fresh, seed)
 
         def double(t: Trajectory) -> Trajectory:
+            # Numbers of the leaves count up from zero, those of the doublings down from minus one.
+            rightwards = uniform(seed, -2 * t.depth - 1, step_size.dtype) < 0.5
+            t = _turn_round(t, rightwards != t.rightwards)
             dt = jnp.where(t.rightwards, step_size, -step_size)
             leaves = jnp.left_shift(1, t.depth)
             sub = lax.while_loop(
@@ -173,7 +175,7 @@ class NUTSKernel(Pytree):
         )
         return new, info
 
-    def _start(self, p: Array, state: State, step_size: Array, seed: Array) -> tuple[Trajectory, Array]:
+    def _start(self, p: Array, state: State, step_size: Array) -> tuple[Trajectory, Array]:
         """Give the trajectory of a single point, and its kinetic energy."""
         q, log_density, g = state
         left, right = self._way(p, g, -step_size), self._way(p, g, step_size)
@@ -181,12 +183,12 @@ class NUTSKernel(Pytree):
         blank = jnp.zeros((self.max_doublings + 1, 2, *q.shape), q.dtype)
         trajectory = Trajectory(
             # The way out at one end is the way in at the other.
-            left=End(q, p, left, q + 0.5 * step_size * right.velocity),
-            right=End(q, p, right, q - 0.5 * step_size * left.velocity),
+            near=End(q, p, right, q - 0.5 * step_size * left.velocity),
+            far=End(q, p, left, q + 0.5 * step_size * right.velocity),
+            rightwards=jnp.ones((), bool),
             chosen=Proposal(q, g, log_density, zero, zero),
             checkpoints=Leaf(blank, blank),
             depth=jnp.int32(0),
-            rightwards=_toss(seed, jnp.int32(0)),
             finished=no,
             account=Account(zero, zero, jnp.int32(0), no),
         )
@@ -242,19 +244,19 @@ class NUTSKernel(Pytree):
         )
 
 
-def _toss(seed: Array, depth: Array) -> Array:
-    """Tell whether a doubling grows the right end."""
-    # Numbers of the leaves count up from zero, those of the doublings down from minus one.
-    return uniform(seed, -2 * depth - 1, np.float32) < 0.5
+def _turn_round(t: Trajectory, condition: Array) -> Trajectory:
+    """Let a trajectory grow at its other end from now on."""
+    ends = t.near, t.far, t.rightwards
+    (near, far, rightwards), _ = do_if(condition, lambda ends: (ends[1], ends[0], ~ends[2]), ends)
+    return t._replace(near=near, far=far, rightwards=rightwards)
 
 
 def _sprout(t: Trajectory, dt: Array) -> Subtree:
-    """Begin a subtree at one end of a trajectory; the tests of turns know both as halves of the new trajectory."""
-    near, far = _select(t.rightwards, t.right, t.left), _select(t.rightwards, t.left, t.right)
-    first = Leaf(far.position - 0.5 * dt * far.way.velocity, far.momentum)
+    """Begin a subtree; the tests of turns know it and the trajectory as halves of the new one."""
+    first = Leaf(t.far.position - 0.5 * dt * t.far.way.velocity, t.far.momentum)
     chosen = t.chosen._replace(log_weight=jnp.full_like(t.chosen.log_weight, -jnp.inf))
     no = jnp.zeros((), bool)
-    return Subtree(near, chosen, _put(t.checkpoints, 0, 0, first), jnp.int32(0), no, no, t.account)
+    return Subtree(t.near, chosen, _put(t.checkpoints, 0, 0, first), jnp.int32(0), no, no, t.account)
 
 
 def _join(t: Trajectory, sub: Subtree, origin: Origin, max_tree_depth: Array) -> Trajectory:
@@ -267,13 +269,12 @@ def _join(t: Trajectory, sub: Subtree, origin: Origin, max_tree_depth: Array) ->
     chosen = _select(take | origin.unknown, sub.chosen, t.chosen)
     depth = t.depth + 1
     return Trajectory(
-        left=_select(t.rightwards, t.left, sub.end),
-        right=_select(t.rightwards, sub.end, t.right),
+        near=sub.end,
+        far=t.far,
+        rightwards=t.rightwards,
         chosen=chosen._replace(log_weight=log_weight),
         checkpoints=sub.checkpoints,
         depth=depth,
-        # Kept until then: in all loops that ask for it the number would be made anew.
-        rightwards=_toss(origin.seed, depth),
         finished=bad | sub.whole_turned | (depth >= max_tree_depth),
         account=sub.account,
     )

@@ -14,7 +14,7 @@ from pyrox.samplers import State, kernel
 from pyrox.samplers.compile import ChainProgram
 from pyrox.samplers.hmc import HMCKernel
 from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric, LowRankMetric, RankOneMetric
-from pyrox.samplers.nuts import NUTSKernel, Origin, _sprout
+from pyrox.samplers.nuts import NUTSKernel, Origin, _sprout, _turn_round
 from pyrox.samplers.recipe import Recipe
 
 # Chance that this module raises one false alarm, whatever its number of comparisons.
@@ -172,9 +172,9 @@ def test_the_integrator_is_reversible_and_keeps_energy():
 
         def travel(position, momentum, *, back, steps=steps, nuts=nuts, origin=origin):
             state = State(position, *value_and_grad(position))
-            trajectory, _ = nuts._start(momentum, state, nuts.step_size, origin.seed)
+            trajectory, _ = nuts._start(momentum, state, nuts.step_size)
             dt = -nuts.step_size if back else nuts.step_size
-            sub = _sprout(trajectory._replace(rightwards=jnp.asarray(not back)), dt)
+            sub = _sprout(_turn_round(trajectory, jnp.asarray(back)), dt)
             for _ in range(steps):
                 sub = nuts._grow(sub, dt, jnp.int32(64), origin, value_and_grad)
             return sub.end.position, sub.end.momentum

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyrox.samplers import DenseMetric, DiagonalMetric, NUTSKernel, RankOneMetric, State
-from pyrox.samplers.nuts import End, Leaf, Origin, Way, _save, _sprout
+from pyrox.samplers.nuts import End, Leaf, Origin, Way, _save, _sprout, _turn_round
 
 DEPTH, DIM, TRAJECTORIES = 4, 2, 400
 LEAVES = 2**DEPTH
@@ -19,20 +19,18 @@ def unit_nuts(step_size=1.0):
 
 def sprout(nuts, state, momentum, dt):
     """Begin the first subtree of a trajectory, in the direction of ``dt``."""
-    trajectory, _ = nuts._start(momentum, state, jnp.abs(dt), ORIGIN.seed)
-    return trajectory._replace(rightwards=jnp.asarray(dt > 0))
+    trajectory, _ = nuts._start(momentum, state, jnp.abs(dt))
+    return _turn_round(trajectory, jnp.asarray(dt < 0))
 
 
 def found_leaf_by_leaf(positions, momenta, dt):
     """Add the second half of a trajectory; tell after each leaf whether a piece, or the whole, has turned."""
     nuts, zero = unit_nuts(), jnp.zeros(DIM)
-    ends = [
+    far, near = (
         End(positions[i], momenta[i], Way(momenta[i], velocity), positions[i] - 0.5 * dt * momenta[i - 1])
         for i, velocity in ((0, zero), (LEAVES - 1, momenta[LEAVES - 1]))
-    ]
+    )
     trajectory = sprout(nuts, State(positions[0], jnp.zeros(()), zero), zero, dt)
-    first, last = (jnp.where(dt > 0, a, b) for a, b in ((0, 1), (1, 0)))
-    left, right = (jax.tree.map(lambda *x, i=i: jnp.stack(x)[i], *ends) for i in (first, last))
 
     def add(sub, leaf):
         position, momentum = leaf
@@ -42,7 +40,7 @@ def found_leaf_by_leaf(positions, momenta, dt):
         sub = nuts._add_leaf(sub, State(position, jnp.zeros(()), zero), dt, jnp.int32(LEAVES), ORIGIN)
         return sub._replace(whole_turned=jnp.zeros((), bool)), (sub.turned, sub.whole_turned)
 
-    start = _sprout(trajectory._replace(left=left, right=right), dt)
+    start = _sprout(trajectory._replace(near=near, far=far), dt)
     return jax.lax.scan(add, start, (positions[LEAVES:], momenta[LEAVES:]))[1]
 
 
@@ -121,5 +119,5 @@ def test_the_energy_of_the_start_is_that_of_its_momentum():
     metric = RankOneMetric(jnp.array([1.0, 2.5]), jnp.array([0.6, 0.8 * 2.5**0.5]), jnp.array(0.3))
     p, g = jnp.array([0.3, -0.4]), jnp.array([2.0, -5.0])
     nuts = NUTSKernel(jnp.array(0.9), metric)
-    _, energy = nuts._start(p, State(p, jnp.zeros(()), g), nuts.step_size, ORIGIN.seed)
+    _, energy = nuts._start(p, State(p, jnp.zeros(()), g), nuts.step_size)
     np.testing.assert_allclose(energy, 0.5 * p @ metric.velocity(p), rtol=1e-14)
