@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from pyrox._pytree import Pytree
 from pyrox.samplers.adaptation import Moment
@@ -13,27 +15,23 @@ from pyrox.samplers.vectors import do_if, inner
 from pyrox.typing import Array
 
 
-class Pair(NamedTuple):
-    """Something of draws, and the same of their gradients."""
-
-    draws: Array
-    gradients: Array
+def _pair(state: State) -> Array:
+    """Give a draw and its gradient as rows of one array: what is done with both is then one loop."""
+    return jnp.stack([state.position, state.gradient])
 
 
 class Spread(NamedTuple):
-    """Running means and sums of squares (Welford) of an array, or of several."""
+    """Running means and sums of squares (Welford) of an array."""
 
     count: Array
-    mean: Any
-    squares: Any
+    mean: Array
+    squares: Array
 
 
-def _observe(spread: Spread, values: Any) -> Spread:
+def _observe(spread: Spread, values: Array) -> Spread:
     count = spread.count + 1
-    mean = jax.tree.map(lambda m, x: m + (x - m) / count, spread.mean, values)
-    squares = jax.tree.map(
-        lambda s, x, old, new: s + (x - old) * (x - new), spread.squares, values, spread.mean, mean
-    )
+    mean = spread.mean + (values - spread.mean) / count
+    squares = spread.squares + (values - spread.mean) * (values - mean)
     return Spread(count, mean, squares)
 
 
@@ -74,6 +72,13 @@ class FirstScales(Pytree):
 def _first_inverse_mass(gradient: Array) -> Array:
     size = jnp.abs(gradient)
     return jnp.where(size == 0, 1.0, jnp.clip(1 / size, 1e-6, 1e6))
+
+
+class Windows(NamedTuple):
+    """Two overlapping windows of draws and gradients."""
+
+    spread: Spread  # (window, 2, dim); the count (window, 1, 1)
+    older: Array  # the number of the older one
 
 
 class FisherDiagonal(Pytree):
@@ -128,49 +133,66 @@ class FisherDiagonal(Pytree):
     first_use: int = 5
     ridge: float = 50.0
 
-    def start(self, kernel: Kernel, state: State) -> tuple[tuple[Spread, Spread], Kernel]:
+    def start(self, kernel: Kernel, state: State) -> tuple[Windows, Kernel]:
         inverse_mass = _first_inverse_mass(state.gradient)
-        zeros = jnp.zeros_like(state.gradient)
-        empty = Spread(jnp.zeros_like(state.log_density), Pair(zeros, zeros), Pair(zeros, zeros))
-        return (empty, empty), kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass))
+        zeros = jnp.zeros((2, 2, *state.gradient.shape), state.gradient.dtype)
+        empty = Spread(jnp.zeros((2, 1, 1), zeros.dtype), zeros, zeros)
+        return Windows(empty, jnp.int32(0)), kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass))
 
-    def search(self, mine: tuple, kernel: Kernel, info: Info) -> tuple[tuple, Kernel, Array]:
+    def search(self, mine: Windows, kernel: Kernel, info: Info) -> tuple[Windows, Kernel, Array]:
         return mine, kernel, jnp.ones((), bool)
 
-    def update(
-        self, mine: tuple[Spread, Spread], kernel: Kernel, moment: Moment
-    ) -> tuple[tuple[Spread, Spread], Kernel, Array]:
+    def update(self, mine: Windows, kernel: Kernel, moment: Moment) -> tuple[Windows, Kernel, Array]:
         early, open_ = moment.iteration < moment.settled_from, moment.iteration < moment.metric_until
-        pair = Pair(moment.state.position, moment.state.gradient)
-        mine, _ = do_if(open_ & moment.moved, lambda mine: tuple(_observe(x, pair) for x in mine), mine)
+        pair = _pair(moment.state)
+        spread, _ = do_if(open_ & moment.moved, lambda spread: _observe(spread, pair), mine.spread)
         window = jnp.where(early, self.early_window, self.late_window)
-        switch = open_ & (mine[1].count >= window)
-        mine, _ = do_if(switch, lambda mine: (mine[1], _empty(mine[1])), mine)
-        older = mine[0]
-        tiny, n = jnp.finfo(pair.draws.dtype).tiny, jnp.maximum(older.count, 1)
-        estimate = jnp.sqrt((older.squares.draws + tiny) / (older.squares.gradients + tiny))
-        product = older.squares.draws / n * (older.squares.gradients / n)
+        switch = open_ & (spread.count[1 - mine.older, 0, 0] >= window)
+        mine, _ = do_if(switch, _begin_younger, Windows(spread, mine.older))
+        older = jax.tree.map(lambda x: x[mine.older], mine.spread)
+        tiny, count = jnp.finfo(pair.dtype).tiny, older.count[0, 0]
+        n = jnp.maximum(count, 1)
+        draws, gradients = older.squares
+        estimate = jnp.sqrt((draws + tiny) / (gradients + tiny))
+        product = draws / n * (gradients / n)
         stretch = jnp.clip((product / self.ridge) ** 2, 1.0, jnp.sqrt(jnp.maximum(product, 1.0)))
         estimate *= jnp.where(early, 1.0, stretch)
         estimate = jnp.clip(estimate, 1e-20, 1e20)
-        inverse_mass = jnp.where(open_ & (older.count >= self.first_use), estimate, kernel.metric.squared_scales)
+        inverse_mass = jnp.where(open_ & (count >= self.first_use), estimate, kernel.metric.squared_scales)
         kernel = kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass))
         return mine, kernel, moment.renewed | (moment.iteration == moment.settled_from)
 
 
+def _begin_younger(windows: Windows) -> Windows:
+    """Forget the older window: the place is that of a new one."""
+    spread = jax.tree.map(
+        lambda x: lax.dynamic_update_index_in_dim(x, jnp.zeros_like(x[0]), windows.older, 0), windows.spread
+    )
+    return Windows(spread, 1 - windows.older)
+
+
 class Trial(NamedTuple):
-    """A direction on trial: how draws and gradients vary along it, and what varies with it."""
+    """A direction on trial: how draws and gradients, the rows of each array, vary along it, and what varies with it."""
 
     count: Array
-    mean: Pair
-    direction: Pair  # by which draws and gradients are multiplied to be measured along it
-    products: Pair  # sums of their deviations times those along it
+    mean: Array
+    direction: Array  # by which draws and gradients are multiplied to be measured along it
+    products: Array  # sums of their deviations times those along it
+
+
+def _units(scale: Array) -> Array:
+    """Give the units of draws and of gradients, as rows, where draws have these scales."""
+    return jnp.where(np.array([[True], [False]]), scale, 1 / scale)
+
+
+def _inner(a: Array, b: Array) -> Array:
+    """Give the inner product of each row of one array with that of another."""
+    return jax.vmap(inner)(a, b)
 
 
 def _try(direction: Array, scale: Array) -> Trial:
-    zeros = jnp.zeros_like(direction)
-    nothing = Pair(zeros, zeros)
-    return Trial(jnp.zeros((), direction.dtype), nothing, Pair(direction / scale, direction * scale), nothing)
+    zeros = jnp.zeros((2, *direction.shape), direction.dtype)
+    return Trial(jnp.zeros((), direction.dtype), zeros, direction / _units(scale), zeros)
 
 
 def _unit(vector: Array, otherwise: Array | float) -> Array:
@@ -179,17 +201,12 @@ def _unit(vector: Array, otherwise: Array | float) -> Array:
     return jnp.where((length > 0) & jnp.isfinite(length), vector / length, otherwise)
 
 
-def _look(trial: Trial, pair: Pair) -> Trial:
+def _look(trial: Trial, pair: Array) -> Trial:
     count = trial.count + 1
-
-    def look(x: Array, mean: Array, direction: Array, products: Array) -> tuple[Array, Array]:
-        delta = x - mean
-        along = inner(delta, direction)
-        mean = mean + delta / count
-        return mean, products + (x - mean) * along
-
-    means, products = zip(*map(look, pair, trial.mean, trial.direction, trial.products), strict=True)
-    return Trial(count, Pair(*means), trial.direction, Pair(*products))
+    delta = pair - trial.mean
+    along = _inner(delta, trial.direction)
+    mean = trial.mean + delta / count
+    return Trial(count, mean, trial.direction, trial.products + (pair - mean) * along[:, None])
 
 
 class FisherDirection(Pytree):
@@ -230,7 +247,7 @@ class FisherDirection(Pytree):
     >>> position = jnp.array([0.6, 0.8])
     >>> kernel = NUTSKernel(1.0, RankOneMetric.unit(position))
     >>> mine, kernel = FisherDirection().start(kernel, State(position, jnp.array(-0.5), -position))
-    >>> mine.direction.draws.round(2).tolist()  # the first to be tried is that of the gradient
+    >>> mine.direction[0].round(2).tolist()  # the first to be tried is that of the gradient
     [-0.6, -0.8]
 
     References
@@ -257,33 +274,27 @@ class FisherDirection(Pytree):
 
     def update(self, mine: Trial, kernel: Kernel, moment: Moment) -> tuple[Trial, Kernel, Array]:
         early, open_ = moment.iteration < moment.settled_from, moment.iteration < moment.metric_until
-        pair = Pair(moment.state.position, moment.state.gradient)
+        pair = _pair(moment.state)
         mine, _ = do_if(open_ & moment.moved, lambda mine: _look(mine, pair), mine)
         late_window = jnp.maximum(self.late_window, self.growth * (moment.iteration - moment.settled_from))
         ends = open_ & (mine.count >= jnp.where(early, self.early_window, late_window))
         # What came before tells of the way to the posterior.
         anew = moment.iteration == moment.settled_from
-        (mine, metric), _ = do_if(
-            ends | anew, lambda both: self._turn(*both, anew, early), (mine, kernel.metric)
-        )
+        (mine, metric), _ = do_if(ends | anew, lambda both: self._turn(*both, anew, early), (mine, kernel.metric))
         return mine, kernel.replace(metric=metric), moment.renewed
 
     def _turn(self, mine: Trial, metric: Metric, anew: Array, early: Array) -> tuple[Trial, Metric]:
         """Use the direction on trial as far as it is worth it, and try one that is better."""
         scale = jnp.sqrt(metric.squared_scales)
-        tiny = jnp.finfo(scale.dtype).tiny
         # The window began with other scales: the direction has another length in these.
-        by_draws, by_gradients = mine.direction.draws * scale, mine.direction.gradients / scale
-        along_draws, along_gradients = (
-            inner(products, direction) / inner(scaled, scaled) + tiny
-            for products, direction, scaled in zip(mine.products, mine.direction, (by_draws, by_gradients), strict=True)
-        )
-        stretch = jnp.clip(jnp.sqrt(along_draws / along_gradients), 1 / self.largest, self.largest)
+        direction = mine.direction * _units(scale)
+        along = _inner(mine.products, mine.direction) / _inner(direction, direction) + jnp.finfo(scale.dtype).tiny
+        stretch = jnp.clip(jnp.sqrt(along[0] / along[1]), 1 / self.largest, self.largest)
         used = ~early & ~anew & ((stretch > self.worthwhile) | (stretch < 1 / self.worthwhile))
         # Where there is no direction, as in a gradient of zero, it is that of all variables alike.
-        tried = _unit(by_draws, scale.shape[0] ** -0.5)
-        change = _unit(mine.products.draws / scale - mine.products.gradients * scale, 0.0)
-        same_way = jnp.where(along_draws < along_gradients, -1.0, 1.0)
+        tried = _unit(direction[0], scale.shape[0] ** -0.5)
+        change = _unit(mine.products[0] / scale - mine.products[1] * scale, 0.0)
+        same_way = jnp.where(along[0] < along[1], -1.0, 1.0)
         improved = change + self.inertia * same_way * tried
         metric = metric.with_direction(tried, jnp.where(used, stretch, 1.0))
         return _try(jnp.where(anew, tried, improved), scale), metric
