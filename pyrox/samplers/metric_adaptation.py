@@ -164,7 +164,7 @@ class FisherDiagonal(Pytree):
 
 
 def _begin_younger(windows: Windows) -> Windows:
-    """Forget the older window: the place is that of a new one."""
+    """Forget the older window; the younger one is the older from now on, beside a new one."""
     spread = jax.tree.map(
         lambda x: lax.dynamic_update_index_in_dim(x, jnp.zeros_like(x[0]), windows.older, 0), windows.spread
     )

@@ -64,10 +64,10 @@ class End(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where a transition starts, as far as all of it asks for that."""
+    """What every leaf asks about the start of a transition."""
 
     energy: Array
-    unknown: Array  # whether there is nothing to compare a point with: then it is taken
+    unknown: Array  # whether the log-density there is unknown: then the new point is taken, whatever it is
     seed: Array  # of the random numbers
 
 
@@ -76,10 +76,12 @@ class Subtree(NamedTuple):
 
     end: End  # where the integrator is
     chosen: Proposal
-    checkpoints: Leaf  # by level: the first leaf of the newest subtree, and the one before it, (depth + 1, 2, dim)
+    # By level: the first leaf of the newest subtree, and the one before it, (max_doublings + 1, 2, dim). Level zero is
+    # the trajectory, which begins at its far end.
+    checkpoints: Leaf
     num_leaves: Array
     turned: Array
-    whole_turned: Array  # the trajectory that it is added to, as far as the newest leaf tells
+    whole_turned: Array  # the trajectory that it is added to, as far as the leaves so far tell
     account: Account
 
 
@@ -192,7 +194,7 @@ class NUTSKernel(Pytree):
             finished=no,
             account=Account(zero, zero, jnp.int32(0), no),
         )
-        # See ``_add_leaf``.
+        # The velocity of the point is the mean of those before and after; see ``_add_leaf``.
         return trajectory, self.metric.kinetic_energy(p, 0.5 * (left.velocity + right.velocity))
 
     def _way(self, momentum: Array, gradient: Array, dt: Array) -> Way:
@@ -252,7 +254,7 @@ def _turn_round(t: Trajectory, condition: Array) -> Trajectory:
 
 
 def _sprout(t: Trajectory, dt: Array) -> Subtree:
-    """Begin a subtree; the tests of turns know it and the trajectory as halves of the new one."""
+    """Begin a subtree at the near end; the far end is the first leaf of the trajectory with it."""
     first = Leaf(t.far.position - 0.5 * dt * t.far.way.velocity, t.far.momentum)
     chosen = t.chosen._replace(log_weight=jnp.full_like(t.chosen.log_weight, -jnp.inf))
     no = jnp.zeros((), bool)
@@ -299,17 +301,17 @@ def _find_turn(sub: Subtree, newest: Leaf, last: Leaf, dt: Array, leaves: Array)
     low = jnp.where(leaf + 1 == leaves, 0, jnp.where(even, high, bottom))
 
     def test(carry: tuple) -> tuple:
-        # From the highest level down; of one level first the whole, then its right half together with the leaf before.
+        # From the highest level down; of each the right half together with the leaf before, then the whole.
         k, _ = carry
         return k - 1, _is_turning(Leaf(*(x[(k + 1) >> 1, k & 1] for x in saved)), last, dt)
 
     k, turned = lax.while_loop(lambda c: (c[0] >= 2 * low) & ~c[1], test, (2 * high, jnp.zeros((), bool)))
-    # The last two are the trajectory and its right half with the leaf before, after all of the subtree.
+    # After all tests of the subtree come those of the trajectory: its right half with the leaf before, and the whole.
     return saved, turned & (k >= 1), turned & (k < 1)
 
 
 def _level(leaf: Array) -> Array:
-    """Give the level of the subtrees that the newest leaf opens, or of the lowest that it is in."""
+    """Give the level of the smallest subtree that the newest leaf begins or is in."""
     return lax.population_count(leaf >> 1) + 1
 
 

@@ -15,7 +15,7 @@ from pyrox.vi.stopping import Plateau
 # So many steps in a row without a finite loss and gradient end the run.
 _MAX_FAILURES = 10
 _MIN_BLOCK, _MAX_BLOCK, _NUM_BLOCKS = 50, 500, 20
-# Steps that an accelerator makes without asking the host whether to go on.
+# Steps that an accelerator makes without asking the host whether to go on; the last ones may be made in vain.
 _ROUND = 16
 
 Loss = Callable[[Tree, Key, Tree], Array]

@@ -17,8 +17,8 @@ def unit_nuts(step_size=1.0):
     return NUTSKernel(jnp.array(step_size), DiagonalMetric(jnp.ones(DIM)))
 
 
-def sprout(nuts, state, momentum, dt):
-    """Begin the first subtree of a trajectory, in the direction of ``dt``."""
+def begin(nuts, state, momentum, dt):
+    """Give the trajectory of one point, about to grow in the direction of ``dt``."""
     trajectory, _ = nuts._start(momentum, state, jnp.abs(dt))
     return _turn_round(trajectory, jnp.asarray(dt < 0))
 
@@ -30,7 +30,7 @@ def found_leaf_by_leaf(positions, momenta, dt):
         End(positions[i], momenta[i], Way(momenta[i], velocity), positions[i] - 0.5 * dt * momenta[i - 1])
         for i, velocity in ((0, zero), (LEAVES - 1, momenta[LEAVES - 1]))
     )
-    trajectory = sprout(nuts, State(positions[0], jnp.zeros(()), zero), zero, dt)
+    trajectory = begin(nuts, State(positions[0], jnp.zeros(()), zero), zero, dt)
 
     def add(sub, leaf):
         position, momentum = leaf
@@ -99,7 +99,7 @@ def test_the_way_of_a_piece_is_the_sum_of_velocities(metric, dt):
     value_and_grad = jax.value_and_grad(lambda q: -jnp.sum(jnp.cosh(q - 3.0)))
     nuts = NUTSKernel(jnp.array(0.9), metric)
     q, p = jnp.array([2.5, 3.2]), jnp.array([0.3, -0.4])
-    sub = _sprout(sprout(nuts, State(q, *value_and_grad(q)), p, dt), dt)
+    sub = _sprout(begin(nuts, State(q, *value_and_grad(q)), p, dt), dt)
     ends = [sub.end]
     for _ in range(7):
         sub = nuts._grow(sub, dt, jnp.int32(8), ORIGIN, value_and_grad)
