@@ -13,10 +13,6 @@ LEAVES = 2**DEPTH
 ORIGIN = Origin(jnp.zeros(()), jnp.zeros((), bool), jnp.zeros(2, jnp.uint32))
 
 
-def unit_nuts(step_size=1.0):
-    return NUTSKernel(jnp.array(step_size), DiagonalMetric(jnp.ones(DIM)))
-
-
 def begin(nuts, state, momentum, dt):
     """Give the trajectory of one point, about to grow in the direction of ``dt``."""
     trajectory, _ = nuts._start(momentum, state, jnp.abs(dt))
@@ -25,7 +21,7 @@ def begin(nuts, state, momentum, dt):
 
 def found_leaf_by_leaf(positions, momenta, dt):
     """Add the second half of a trajectory; tell after each leaf whether a piece, or the whole, has turned."""
-    nuts, zero = unit_nuts(), jnp.zeros(DIM)
+    nuts, zero = NUTSKernel(jnp.array(1.0), DiagonalMetric(jnp.ones(DIM))), jnp.zeros(DIM)
     far, near = (
         End(positions[i], momenta[i], Way(momenta[i], velocity), positions[i] - 0.5 * dt * momenta[i - 1])
         for i, velocity in ((0, zero), (LEAVES - 1, momenta[LEAVES - 1]))
