@@ -28,7 +28,7 @@ ELEMENTWISE = """
 _STRUCTURAL = """
     argmax argmin broadcast broadcast_in_dim concatenate conv_general_dilated cummax cummin cumprod cumsum
     dynamic_slice dynamic_update_slice empty empty2 expand_dims gather iota pad reduce_and reduce_max reduce_min
-    reduce_or reduce_prod reduce_sum reshape rev slice split squeeze stack tile transpose unstack
+    reduce_or reduce_prod reduce_sum reduce_window_sum reshape rev slice split squeeze stack tile transpose unstack
 """
 _RANDOM = "random_bits random_fold_in random_seed random_split random_unwrap random_wrap threefry2x32"
 _CONTROL = "cond custom_jvp_call custom_vjp_call jit pjit scan while closed_call"

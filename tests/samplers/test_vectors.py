@@ -11,7 +11,7 @@ RNG = np.random.default_rng(0)
 LOGS = {"log": (vectors.log, np.log), "log1p": (vectors.log1p, np.log1p)}
 
 
-@pytest.mark.parametrize("n", [1, 31, 32, 100, 1001])
+@pytest.mark.parametrize("n", [1, 31, 32, 100, 256, 257, 1001, 9001])
 def test_sums(n):
     a, b = RNG.normal(size=(2, n))
     np.testing.assert_allclose(vectors.total(jnp.asarray(a)), a.sum(), rtol=1e-12, atol=1e-12)
