@@ -85,6 +85,15 @@ def test_rules_hold_in_single_precision(name):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_an_infinite_number_counts_in_the_sums_after_it_alone(reverse):
+    x = LONG.copy()
+    x[150] = -np.inf
+    rewritten = rewrite(jax.make_jaxpr(lambda x: jax.lax.cumsum(x, reverse=reverse))(x))
+    (found,) = evaluate(rewritten.jaxpr, rewritten.consts, [x])
+    np.testing.assert_allclose(found, jax.lax.cumsum(x, reverse=reverse))
+
+
 def test_scatters_over_the_same_rows_share_a_loop():
     rows = MANY % 5
 
