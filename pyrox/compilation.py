@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from pyrox.samplers.compile import as_kernel, trace_gradient, wants_native
-from pyrox.samplers.least_squares import Reduction
-from pyrox.samplers.rewrite import equations, rewrite, unsupported
-from pyrox.samplers.rules import SMALL_FACTOR, SMALL_MATMUL
+from pyrox.samplers.passes.jaxprs import equations
+from pyrox.samplers.passes.least_squares import Reduction
+from pyrox.samplers.passes.rewrite import rewrite, unsupported
+from pyrox.samplers.passes.rules import SMALL_FACTOR, SMALL_MATMUL
 from pyrox.target import target_of
 
 _WORDS = {

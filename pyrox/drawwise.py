@@ -13,7 +13,7 @@ from pyrox.errors import SamplingError
 from pyrox.progress import Progress, start_progress
 from pyrox.runner import Interrupts, Runner, available_cores
 from pyrox.samplers.executables import compile_function
-from pyrox.samplers.rewrite import equations
+from pyrox.samplers.passes.jaxprs import equations
 from pyrox.typing import Tree
 
 # Numbers that one batch may take in and give back, and most draws of a batch.

@@ -12,7 +12,7 @@ import numpy as np
 from pyrox.errors import ModelError
 from pyrox.samplers.chain import ChainState
 from pyrox.samplers.compile import ChainProgram
-from pyrox.samplers.rewrite import inner_jaxprs
+from pyrox.samplers.passes.jaxprs import inner_jaxprs
 from pyrox.typing import Tree
 
 _ADDRESS = re.compile(r"0x[0-9a-f]+")

@@ -12,16 +12,16 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend import core
 
 from pyrox.samplers import chain as chains
-from pyrox.samplers.blocks import in_blocks
 from pyrox.samplers.chain import ChainState, Phase
 from pyrox.samplers.directions import FIRST_RENEWAL
 from pyrox.samplers.executables import Compilation, begin_function, fingerprint, without_collections
-from pyrox.samplers.hoist import Hoisted
-from pyrox.samplers.least_squares import Reduction, reduce_rows
 from pyrox.samplers.packing import Packing
+from pyrox.samplers.passes.blocks import in_blocks
+from pyrox.samplers.passes.hoist import Hoisted
+from pyrox.samplers.passes.least_squares import Reduction, reduce_rows
+from pyrox.samplers.passes.rewrite import rewrite, unsupported
+from pyrox.samplers.passes.share import share
 from pyrox.samplers.recipe import STANDARD, Recipe
-from pyrox.samplers.rewrite import rewrite, unsupported
-from pyrox.samplers.share import share
 from pyrox.samplers.vectors import selecting
 from pyrox.typing import Array, ArrayLike, Tree
 

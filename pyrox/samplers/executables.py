@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from pyrox.samplers.rewrite import equations, inner_jaxprs, rewrite
+from pyrox.samplers.passes.jaxprs import equations, inner_jaxprs
+from pyrox.samplers.passes.rewrite import rewrite
 
 # A chain takes about seven megabytes; living models hold their own besides, and the folder of `cache.py` the rest.
 _KEPT_EXECUTABLES = 16

@@ -15,9 +15,9 @@ from problems import PROBLEMS
 import pyrox as px
 from pyrox.samplers.compile import _NATIVE_OPTIONS, _as_one_kernel, as_kernel, trace_gradient
 from pyrox.samplers.executables import Compilation
-from pyrox.samplers.hoist import Hoisted
 from pyrox.samplers.kernel import Info
-from pyrox.samplers.rewrite import rewrite, unsupported
+from pyrox.samplers.passes.hoist import Hoisted
+from pyrox.samplers.passes.rewrite import rewrite, unsupported
 from pyrox.samplers.run import one_thread_each
 from pyrox.target import target_of
 

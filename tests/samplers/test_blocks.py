@@ -9,9 +9,10 @@ from jax.extend.core import jaxpr_as_fun
 import pyrox as px
 from pyrox.dist import Bernoulli, NegativeBinomial2, Normal, Poisson, StudentT
 from pyrox.dist.special import bernoulli_logits_sum
-from pyrox.samplers.blocks import in_blocks
-from pyrox.samplers.hoist import Hoisted
-from pyrox.samplers.rewrite import equations, rewrite, unsupported
+from pyrox.samplers.passes.blocks import in_blocks
+from pyrox.samplers.passes.hoist import Hoisted
+from pyrox.samplers.passes.jaxprs import equations
+from pyrox.samplers.passes.rewrite import rewrite, unsupported
 from pyrox.target import target_of
 
 ROWS, COLUMNS, GROUPS = 2011, 131, 7  # not divisible into equal blocks

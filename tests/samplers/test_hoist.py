@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pyrox.samplers.hoist import Hoisted
-from pyrox.samplers.rewrite import rewrite
+from pyrox.samplers.passes.hoist import Hoisted
+from pyrox.samplers.passes.rewrite import rewrite
 
 RNG = np.random.default_rng(0)
 X, SCALE, COUNTS = RNG.normal(size=5), np.exp(RNG.normal(size=5)), RNG.poisson(3.0, 5).astype(float)

@@ -9,7 +9,7 @@ import pyrox as px
 import pyrox.dist as dist
 from pyrox.primitives import plate, sample
 from pyrox.samplers import ChainProgram
-from pyrox.samplers.least_squares import reduce_rows
+from pyrox.samplers.passes.least_squares import reduce_rows
 from pyrox.target import target_of
 
 ROWS, GROUPS = 300, 7

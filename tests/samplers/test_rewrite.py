@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pyrox import dist
-from pyrox.samplers.rewrite import equations, evaluate, rewrite, unsupported
+from pyrox.samplers.passes.jaxprs import equations
+from pyrox.samplers.passes.rewrite import evaluate, rewrite, unsupported
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=12)

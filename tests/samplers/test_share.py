@@ -8,9 +8,10 @@ import pytest
 from pyrox import dist
 from pyrox.samplers import ChainProgram
 from pyrox.samplers.compile import as_kernel
-from pyrox.samplers.hoist import Hoisted
-from pyrox.samplers.rewrite import equations, evaluate
-from pyrox.samplers.share import share
+from pyrox.samplers.passes.hoist import Hoisted
+from pyrox.samplers.passes.jaxprs import equations
+from pyrox.samplers.passes.rewrite import evaluate
+from pyrox.samplers.passes.share import share
 
 RNG = np.random.default_rng(0)
 LONG = RNG.normal(size=300)

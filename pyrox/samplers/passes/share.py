@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from pyrox.samplers.rewrite import ELEMENTWISE, bind, read, rewrite, variables
-from pyrox.samplers.rules import LONG
+from pyrox.samplers.passes.jaxprs import bind, dependent, read, variables
+from pyrox.samplers.passes.rewrite import ELEMENTWISE, rewrite
+from pyrox.samplers.passes.rules import LONG
 from pyrox.samplers.vectors import apart
 from pyrox.typing import Array
 
@@ -62,7 +63,7 @@ def _run_anew(run: Any, closed: core.ClosedJaxpr, found: set) -> core.ClosedJaxp
 
 def _worthwhile_divisors(jaxpr: core.Jaxpr) -> set:
     """Give the variables whose reciprocals are worthwhile: numbers, what never changes, what is divided by again."""
-    varying, met, worthwhile = _varying(jaxpr), set(), set()
+    varying, met, worthwhile = dependent(jaxpr.eqns, jaxpr.invars[:1]), set(), set()
     for eqn in jaxpr.eqns:
         v, out = _divisor(eqn), next(iter(eqn.outvars), None)
         if v is None or out not in varying or out.aval.size < LONG:
@@ -118,7 +119,7 @@ def _simplify(eqns: Sequence[Any], env: dict, divisors: set) -> None:
 
 def _costly_and_shared(jaxpr: core.Jaxpr) -> set:
     """Give the results of costly functions that several loops need, seen from the last equation to the first."""
-    varying, shared = _varying(jaxpr), set()
+    varying, shared = dependent(jaxpr.eqns, jaxpr.invars[:1]), set()
     loops: dict[Any, set] = {v: {"results"} for v in variables(jaxpr.outvars)}  # those that a variable is needed in
     for eqn in reversed(jaxpr.eqns):
         needed_in = set().union(*(loops.get(v, ()) for v in eqn.outvars))
@@ -131,14 +132,6 @@ def _costly_and_shared(jaxpr: core.Jaxpr) -> set:
         for v in variables(eqn.invars):
             loops.setdefault(v, set()).update(needed_in)
     return shared
-
-
-def _varying(jaxpr: core.Jaxpr) -> set:
-    varying = set(jaxpr.invars[:1])
-    for eqn in jaxpr.eqns:
-        if not varying.isdisjoint(variables(eqn.invars)):
-            varying.update(eqn.outvars)
-    return varying
 
 
 def _with_loops(eqns: Sequence[Any], env: dict, shared: set) -> None:

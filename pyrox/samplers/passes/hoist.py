@@ -6,7 +6,7 @@ gradient thousands of times a call, these stay the same. XLA moves some of them 
 
 from jax.extend import core
 
-from pyrox.samplers.rewrite import count_bytes, read, run_all, variables
+from pyrox.samplers.passes.jaxprs import count_bytes, dependent, needed, read, run_all, variables
 from pyrox.typing import Array
 
 # What only rearranges numbers costs less to do again than to read from memory.
@@ -41,18 +41,13 @@ class Hoisted:
     def __init__(self, closed: core.ClosedJaxpr, varying: int = 1) -> None:
         self._closed, self._varying = closed, varying
         jaxpr = closed.jaxpr
-        moving = set(jaxpr.invars[:varying])
-        fixed, rest = [], []
-        for eqn in jaxpr.eqns:
-            if eqn.effects or not moving.isdisjoint(variables(eqn.invars)):
-                moving.update(eqn.outvars)
-                rest.append(eqn)
-            else:
-                fixed.append(eqn)
-        needed = {v for eqn in rest for v in variables(eqn.invars)} | set(variables(jaxpr.outvars))
+        moving = dependent(jaxpr.eqns, jaxpr.invars[:varying])
+        rest = [eqn for eqn in jaxpr.eqns if eqn.effects or not moving.isdisjoint(eqn.outvars)]
+        fixed = [eqn for eqn in jaxpr.eqns if not eqn.effects and moving.isdisjoint(eqn.outvars)]
+        wanted = {v for eqn in rest for v in variables(eqn.invars)} | set(variables(jaxpr.outvars))
         in_memory = {v for eqn in rest if eqn.primitive.name in _LOOPS for v in variables(eqn.invars)}
-        self._kept, again = _choose(fixed, needed, in_memory)
-        self._fixed, self._rest = _needed_for(fixed, self._kept), [*again, *rest]
+        self._kept, again = _choose(fixed, wanted, in_memory)
+        self._fixed, self._rest = needed(fixed, self._kept), [*again, *rest]
         self.takes_long = any(eqn.primitive.name in _LONG for eqn in self._fixed) or count_bytes(self._kept) >= _MANY
 
     def prepare(self, *fixed: Array) -> list[Array]:
@@ -72,24 +67,15 @@ class Hoisted:
         return env | dict(zip(self._closed.jaxpr.constvars, self._closed.consts, strict=True))
 
 
-def _choose(fixed: list, needed: set, in_memory: set) -> tuple[list, list]:
+def _choose(fixed: list, wanted: set, in_memory: set) -> tuple[list, list]:
     """Give the results that are worth keeping, and the equations that had better be run again each time."""
     kept, again = [], []
     for eqn in reversed(fixed):
-        wanted = [v for v in eqn.outvars if v in needed]
-        copied = eqn.primitive.name == "slice" and not in_memory.isdisjoint(wanted)
-        if wanted and eqn.primitive.name in _REARRANGING and not copied:
+        outs = [v for v in eqn.outvars if v in wanted]
+        copied = eqn.primitive.name == "slice" and not in_memory.isdisjoint(outs)
+        if outs and eqn.primitive.name in _REARRANGING and not copied:
             again.append(eqn)
-            needed.update(variables(eqn.invars))
+            wanted.update(variables(eqn.invars))
         else:
-            kept += wanted
+            kept += outs
     return kept, again[::-1]
-
-
-def _needed_for(eqns: list, results: list) -> list:
-    live, found = set(results), []
-    for eqn in reversed(eqns):
-        if not live.isdisjoint(eqn.outvars):
-            found.append(eqn)
-            live.update(variables(eqn.invars))
-    return found[::-1]

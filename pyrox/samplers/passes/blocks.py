@@ -15,7 +15,8 @@ from jax import lax
 from jax.extend import core
 
 from pyrox.likelihoods import ADDITIVE
-from pyrox.samplers.rewrite import ELEMENTWISE, bind, count_bytes, equations, read, rewrite, run_all, variables
+from pyrox.samplers.passes.jaxprs import bind, count_bytes, dependent, equations, needed, read, run_all, variables
+from pyrox.samplers.passes.rewrite import ELEMENTWISE, rewrite
 from pyrox.typing import Array
 
 # Bytes of a block, and the fewest bytes of matrices that are worth it.
@@ -105,12 +106,9 @@ def _find(jaxpr: core.Jaxpr) -> _Pass | None:
 
 
 def _products(jaxpr: core.Jaxpr) -> list[_Product]:
-    varying, products = set(jaxpr.invars[:1]), []
-    for eqn in jaxpr.eqns:
-        if varying.isdisjoint(variables(eqn.invars)):
-            continue
-        varying.update(eqn.outvars)
-        if not _is_large(eqn):
+    varying, products = dependent(jaxpr.eqns, jaxpr.invars[:1]), []
+    for eqn in filter(_is_large, jaxpr.eqns):
+        if varying.isdisjoint(eqn.outvars):
             continue
         contracted, batch = eqn.params["dimension_numbers"]
         for matrix, vector, axes in zip(eqn.invars, eqn.invars[::-1], contracted, strict=True):
@@ -139,7 +137,7 @@ def _sort(jaxpr: core.Jaxpr, found: _Pass) -> _Pass | None:
             (found.sums if not over and _is_sum(eqn, found.rows) else found.late).append(eqn)
             after.update(eqn.outvars)
     wanted = {p.vector for p in found.last} | {v for eqn in found.sums for v in variables(eqn.invars)}
-    local = _needed(found.local, wanted)
+    local = needed(found.local, wanted)
     inside = {*first, *last, *local, *found.sums, *found.early}
     return found._replace(local=local, late=[eqn for eqn in jaxpr.eqns if eqn not in inside])
 
@@ -169,16 +167,6 @@ def _add_up(eqn: Any, rows: list[Array]) -> Array:
     """Give the sum of some rows."""
     function = ADDITIVE.get(eqn.params.get("name"))
     return bind(eqn, rows)[0] if function is None else function(*rows)
-
-
-def _needed(eqns: list, wanted: set) -> list:
-    """Give the equations that some variables need."""
-    wanted, found = set(wanted), []
-    for eqn in reversed(eqns):
-        if not wanted.isdisjoint(eqn.outvars):
-            wanted.update(variables(eqn.invars))
-            found.append(eqn)
-    return found[::-1]
 
 
 def _evaluate(closed: core.ClosedJaxpr, found: _Pass, args: Any) -> list:

@@ -148,7 +148,8 @@ def _cumsum_in_runs(x: Array, *, reverse: bool) -> Array:
     out, sums = lax.fori_loop(0, length, column, (jnp.zeros_like(runs), jnp.zeros((RUNS, 1), x.dtype)))
     ones = np.ones((RUNS, RUNS), bool)
     # Chosen, not multiplied by zero: an infinite sum counts only where it comes earlier.
-    earlier = jnp.sum(jnp.where(np.triu(ones, 1) if reverse else np.tril(ones, -1), sums[:, 0], 0), axis=1)
+    before = np.triu(ones, 1) if reverse else np.tril(ones, -1)
+    earlier = jnp.sum(jnp.where(before, sums[:, 0], 0), axis=1, dtype=x.dtype)
     if not rest.shape[0]:
         return vectors.apart(lambda a, b: a + b[:, None], out, earlier).reshape(-1)
     rest = _accumulate(rest, jnp.add, axis=0, reverse=reverse)

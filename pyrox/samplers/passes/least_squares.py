@@ -19,8 +19,8 @@ from jax import lax
 from jax.extend import core
 
 from pyrox.likelihoods import HALF_LOG_2PI, is_normal_rows
-from pyrox.samplers.linear import LinearRows, Tracing, linear_rows
-from pyrox.samplers.rewrite import bind
+from pyrox.samplers.passes.jaxprs import bind
+from pyrox.samplers.passes.linear import LinearRows, Tracing, linear_rows
 from pyrox.typing import Array, Tree
 
 # Reading and writing a group's number costs as much as this many multiplications.
@@ -58,7 +58,7 @@ def reduce_rows(log_density: Callable, *shapes: Tree) -> tuple[Callable, list[Re
     >>> import jax
     >>> import jax.numpy as jnp
     >>> from pyrox.likelihoods import normal_rows
-    >>> from pyrox.samplers.least_squares import reduce_rows
+    >>> from pyrox.samplers.passes.least_squares import reduce_rows
     >>> position, data = jnp.array([1.0, 2.0]), {"x": jnp.arange(50.0), "y": jnp.ones(50)}
     >>> log_density = lambda q, data: normal_rows(data["y"], q[0] + q[1] * data["x"], 1.0)
     >>> reduced, found = reduce_rows(log_density, position, data)

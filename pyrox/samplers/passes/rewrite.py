@@ -5,7 +5,7 @@ An interpreter over the jaxpr replaces those for which a plain loop is as good o
 primitive as it is. A rule returns None for a pattern it does not cover: ``unsupported`` names what remains.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from pyrox.samplers.rules import RULES, loop_scatters
-from pyrox.samplers.schedule import schedule
+from pyrox.samplers.passes.jaxprs import bind, equations, needed, read, variables
+from pyrox.samplers.passes.rules import RULES, loop_scatters
+from pyrox.samplers.passes.schedule import schedule
 
 ELEMENTWISE = """
     abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e bitcast_convert_type cbrt
@@ -57,13 +58,8 @@ def _retrace(
 
 def prune(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
     """Leave out the equations on which no result depends."""
-    live = set(variables(closed.jaxpr.outvars))
-    kept = []
-    for eqn in reversed(closed.jaxpr.eqns):
-        if eqn.effects or not live.isdisjoint(eqn.outvars):
-            kept.append(eqn)
-            live.update(variables(eqn.invars))
-    return closed.replace(jaxpr=closed.jaxpr.replace(eqns=kept[::-1]))
+    jaxpr = closed.jaxpr
+    return closed.replace(jaxpr=jaxpr.replace(eqns=needed(jaxpr.eqns, variables(jaxpr.outvars))))
 
 
 def evaluate(
@@ -76,17 +72,13 @@ def evaluate(
     """Run a jaxpr, with rules in place of the primitives that have one; calls are inlined but those named."""
     env = dict(zip(jaxpr.constvars, _shared(consts), strict=True)) | dict(zip(jaxpr.invars, args, strict=True))
     known: dict[tuple, tuple] = {}
-
-    def read(v: Any) -> Any:
-        return v.val if isinstance(v, core.Literal) else env[v]
-
     for eqns in schedule(jaxpr.eqns) if rules else [[eqn] for eqn in jaxpr.eqns]:
-        inputs = [[read(v) for v in eqn.invars] for eqn in eqns]
+        inputs = [[read(v, env) for v in eqn.invars] for eqn in eqns]
         together = loop_scatters(*_by_role(inputs), **eqns[0].params) if len(eqns) > 1 else None
         for i, eqn in enumerate(eqns):
             outs = [together[i]] if together else _run_once(eqn, inputs[i], known, rules, whole)
             env.update(zip(eqn.outvars, outs, strict=True))
-    return [read(v) for v in jaxpr.outvars]
+    return [read(v, env) for v in jaxpr.outvars]
 
 
 def _shared(consts: Any) -> list:
@@ -133,38 +125,15 @@ def _run(eqn: Any, inputs: list, rules: Mapping[str, Callable], whole: Collectio
         return evaluate(inner.jaxpr, inner.consts, inputs[1:], rules, whole)
     out = rules[name](*inputs, **eqn.params) if name in rules else None
     if out is None:
-        return bind(eqn, inputs, rules)
+        return bind(eqn, inputs, **_rewrite_inside(eqn, rules))
     return out if eqn.primitive.multiple_results else [out]
 
 
-def bind(eqn: Any, inputs: list, rules: Mapping[str, Callable] = MappingProxyType({})) -> list:
-    """Run the primitive of an equation as it is, with rules inside its loops and branches."""
-    params = eqn.params
-    if rules and eqn.primitive.name in ("scan", "while", "cond"):
-        params = {k: _rewrite_param(v, rules) for k, v in params.items()}
-    out = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(params))
-    return out if eqn.primitive.multiple_results else [out]
-
-
-def variables(atoms: Sequence[Any]) -> list:
-    """Give the variables among the inputs or results of an equation."""
-    return [v for v in atoms if not isinstance(v, core.Literal)]
-
-
-def count_bytes(atoms: Collection[Any]) -> int:
-    """Give the memory that variables and literals take together."""
-    return sum(v.aval.size * v.aval.dtype.itemsize for v in atoms)
-
-
-def read(v: Any, env: Mapping) -> Any:
-    """Give the value of a variable or literal."""
-    return v.val if isinstance(v, core.Literal) else env[v]
-
-
-def run_all(eqns: Sequence[Any], env: dict) -> None:
-    """Run equations as they are, with values from an environment, to which their results are added."""
-    for eqn in eqns:
-        env.update(zip(eqn.outvars, bind(eqn, [read(v, env) for v in eqn.invars]), strict=True))
+def _rewrite_inside(eqn: Any, rules: Mapping[str, Callable]) -> dict:
+    """Give the parameters of an equation that hold loops and branches, rewritten."""
+    if not rules or eqn.primitive.name not in ("scan", "while", "cond"):
+        return {}
+    return {k: _rewrite_param(v, rules) for k, v in eqn.params.items()}
 
 
 def _rewrite_param(value: Any, rules: Mapping[str, Callable]) -> Any:
@@ -173,27 +142,6 @@ def _rewrite_param(value: Any, rules: Mapping[str, Callable]) -> Any:
     if isinstance(value, tuple) and value and all(isinstance(v, core.ClosedJaxpr) for v in value):
         return tuple(_retrace(v, rules) for v in value)
     return value
-
-
-def inner_jaxprs(jaxpr: core.Jaxpr) -> Iterator[core.ClosedJaxpr]:
-    """Iterate over the closed jaxprs in the parameters of equations, at every depth."""
-    for eqn in equations(jaxpr):
-        for value in eqn.params.values():
-            for inner in value if isinstance(value, tuple | list) else (value,):
-                if isinstance(inner, core.ClosedJaxpr):
-                    yield inner
-
-
-def equations(jaxpr: core.Jaxpr) -> Iterator[Any]:
-    """Iterate over the equations of a jaxpr and of all those inside it."""
-    for eqn in jaxpr.eqns:
-        yield eqn
-        for value in eqn.params.values():
-            for inner in value if isinstance(value, tuple | list) else (value,):
-                if isinstance(inner, core.ClosedJaxpr):
-                    yield from equations(inner.jaxpr)
-                elif isinstance(inner, core.Jaxpr):
-                    yield from equations(inner)
 
 
 def unsupported(closed: core.ClosedJaxpr) -> list[str]:

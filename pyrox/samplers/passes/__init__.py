@@ -1,0 +1,18 @@
+"""What becomes of a traced gradient before XLA sees it: passes over jaxprs, each one a function from one to another.
+
+In the order in which they run:
+
+``least_squares``
+    Takes the rows out of normal likelihoods with linear means (what is linear, ``linear`` tells).
+``blocks``
+    Reads large matrices from memory once, not twice.
+``share``
+    Computes once what several loops need.
+``rewrite``
+    Computes equal things once, and puts loops in place of what native kernels lack: by ``rules``, in the order of
+    ``schedule``.
+``hoist``
+    Takes out what does not depend on the position.
+
+``jaxprs`` holds what all of them need to look at equations and to run them.
+"""
