@@ -177,9 +177,9 @@ def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], value_and_grad: V
 
     warming = moving & (chain.iteration < chain.num_warmup)
     evaluating, searching = chain.phase == Phase.EVALUATE, chain.phase == Phase.SEARCH
-    learnt, _ = do_if(evaluating, evaluated, (chain.adapters, chain.kernel))
-    (*learnt, settled), _ = do_if(searching, searched, (*learnt, jnp.zeros((), bool)))
-    (mine, kernel), _ = do_if(warming, warmed_up, tuple(learnt))
+    learnt, _ = do_if(evaluating, evaluated, (chain.adapters, chain.kernel), costly=True)
+    (*learnt, settled), _ = do_if(searching, searched, (*learnt, jnp.zeros((), bool)), costly=True)
+    (mine, kernel), _ = do_if(warming, warmed_up, tuple(learnt), costly=True)
     phase = jnp.where(moving | settled, Phase.TRANSITION, Phase.SEARCH).astype(jnp.int32)
     state = jax.tree.map(lambda a, b: jnp.where(searching, a, b), chain.state, new)
     chain = chain._replace(phase=phase, iteration=chain.iteration + moving, state=state, kernel=kernel, adapters=mine)

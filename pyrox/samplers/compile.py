@@ -28,7 +28,7 @@ from pyrox.typing import Array, ArrayLike, Tree
 # Numbers in one output buffer of positions: what a chunk of draws may take.
 _BUFFER_NUMBERS = 2**18
 # Up to so many numbers a chain that is no native kernel selects between old and new instead of looping.
-_FEW_NUMBERS = 2**12
+_FEW_NUMBERS, _FEW_NUMBERS_ON_ACCELERATORS = 2**12, 2**20
 # The emitter of native kernels has no library calls, which XLA would otherwise make of large sums.
 _NATIVE_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
@@ -153,7 +153,7 @@ class ChainProgram:
                 return value, grad
 
             chain = self._packing.unpack(packed)
-            with selecting(0 if self.native or self.lanes is not None else _FEW_NUMBERS):
+            with selecting(self._few_numbers()):
                 chain, draws, stats = chains.advance(
                     chain, n, value_and_grad=value_and_grad, recipe=self.recipe, buffer=self.buffer
                 )
@@ -177,6 +177,12 @@ class ChainProgram:
         prepared = jax.eval_shape(prepare, leaves) if apart else []
         chain = compile_(advance, self._packed_shapes(), leaves, prepared, n)
         return [compile_(prepare, leaves) if apart else None, chain]
+
+    def _few_numbers(self) -> int:
+        """Give how many numbers are few enough to be selected among; see ``selecting``."""
+        if jax.default_backend() != "cpu":
+            return _FEW_NUMBERS_ON_ACCELERATORS
+        return 0 if self.native or self.lanes is not None else _FEW_NUMBERS
 
     def _finish(self, begun: list[Compilation | None]) -> list:
         return [None if compilation is None else compilation.result(self._heartbeat) for compilation in begun]

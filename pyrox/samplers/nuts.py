@@ -10,7 +10,7 @@ from pyrox._pytree import Pytree, static
 from pyrox.samplers.counter import noise_and_seed, uniform
 from pyrox.samplers.kernel import Info, State, ValueAndGrad, choose_step_size
 from pyrox.samplers.metrics import Metric
-from pyrox.samplers.vectors import do_if, inner
+from pyrox.samplers.vectors import do_if, find_last, inner
 from pyrox.typing import Array, Key
 
 # A trajectory whose energy has drifted this far has left the typical set.
@@ -300,14 +300,14 @@ def _find_turn(sub: Subtree, newest: Leaf, last: Leaf, dt: Array, leaves: Array)
     high = jnp.where(even, top - 1, top)
     low = jnp.where(leaf + 1 == leaves, 0, jnp.where(even, high, bottom))
 
-    def test(carry: tuple) -> tuple:
+    def test(saved: Leaf, k: Array) -> Array:
         # From the highest level down; of each the right half together with the leaf before, then the whole.
-        k, _ = carry
-        return k - 1, _is_turning(Leaf(*(x[(k + 1) >> 1, k & 1] for x in saved)), last, dt)
+        return _is_turning(Leaf(*(x[(k + 1) >> 1, k & 1] for x in saved)), last, dt)
 
-    k, turned = lax.while_loop(lambda c: (c[0] >= 2 * low) & ~c[1], test, (2 * high, jnp.zeros((), bool)))
+    k = find_last(test, saved, 2 * low, 2 * high, 2 * saved.momentum.shape[0])
+    turned = k >= 2 * low
     # After all tests of the subtree come those of the trajectory: its right half with the leaf before, and the whole.
-    return saved, turned & (k >= 1), turned & (k < 1)
+    return saved, turned & (k >= 2), turned & (k < 2)
 
 
 def _level(leaf: Array) -> Array:

@@ -133,7 +133,11 @@ _select_up_to: ContextVar[float] = ContextVar("select_up_to", default=0)
 
 @contextlib.contextmanager
 def selecting(up_to: float) -> Iterator[None]:
-    """Let ``do_if`` select between old and new where the numbers are at most so many, in what is traced meanwhile."""
+    """Let what is traced meanwhile do without small loops where so many numbers at most are concerned.
+
+    Inside a native kernel a loop costs nothing. Elsewhere each is a task of its own, and an accelerator asks the host
+    before every round: to compute what may not be needed, and to select, costs less there.
+    """
     token = _select_up_to.set(up_to)
     try:
         yield
@@ -141,16 +145,31 @@ def selecting(up_to: float) -> Iterator[None]:
         _select_up_to.reset(token)
 
 
-def do_if(condition: Array, change: Callable, carry: Any) -> tuple[Any, Array]:
+def do_if(condition: Array, change: Callable, carry: Any, *, costly: bool = False) -> tuple[Any, Array]:
     """Change something or leave it; tell how often it was changed.
 
-    A loop of one round or none works in place, where a branch would copy. Outside of native kernels every loop is a
-    task of its own: to select among a few numbers costs less there.
+    A loop of one round or none works in place, where a branch would copy; what is costly always becomes one.
     """
-    if sum(np.size(x) for x in jax.tree.leaves(carry)) <= _select_up_to.get():
+    if not costly and _are_few(carry):
         changed = jax.tree.map(lambda new, old: jnp.where(condition, new, old), change(carry), carry)
         return changed, condition.astype(jnp.int32)
     rounds, carry = lax.while_loop(
         lambda c: c[0] < condition.astype(jnp.int32), lambda c: (c[0] + 1, change(c[1])), (jnp.int32(0), carry)
     )
     return carry, rounds
+
+
+def find_last(test: Callable[[Any, Array], Array], data: Any, low: Array, high: Array, length: int) -> Array:
+    """Give the last number from low to high, of all below a length, for which a test of data holds, or low - 1."""
+    if _are_few(data):
+        numbers = jnp.arange(length, dtype=jnp.int32)
+        holds = jax.vmap(test, in_axes=(None, 0))(data, numbers) & (low <= numbers) & (numbers <= high)
+        return jnp.max(jnp.where(holds, numbers, low - 1))
+    number, found = lax.while_loop(
+        lambda c: (c[0] >= low) & ~c[1], lambda c: (c[0] - 1, test(data, c[0])), (high, jnp.zeros((), bool))
+    )
+    return jnp.where(found, number + 1, low - 1)
+
+
+def _are_few(data: Any) -> bool:
+    return sum(np.size(x) for x in jax.tree.leaves(data)) <= _select_up_to.get()

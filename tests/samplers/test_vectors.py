@@ -54,3 +54,29 @@ def test_what_is_changed_if_so_is_the_same_in_a_loop_and_selected(condition, up_
     np.testing.assert_array_equal(changed["x"], [2.0, 3.0] if condition else [1.0, 2.0])
     assert changed["n"] == (6 if condition else 3)
     assert rounds == condition
+
+
+@pytest.mark.parametrize("up_to", [0, np.inf])
+def test_the_last_number_that_passes_a_test_is_found_with_and_without_a_loop(up_to):
+    data = jnp.array([0.0, 1.0, 0.0, 1.0, 0.0])
+
+    def find(low, high):
+        return vectors.find_last(lambda data, i: data[i] > 0, data, low, high, 5)
+
+    with vectors.selecting(up_to):
+        traced = jax.make_jaxpr(find)(0, 0)
+        found = [int(find(low, high)) for low, high in [(0, 4), (0, 2), (0, 0), (4, 4), (2, 3), (3, 2)]]
+    assert ("while" in str(traced)) == (up_to == 0)
+    assert found == [3, 1, -1, 3, 3, 2]
+
+
+@pytest.mark.parametrize("up_to", [0, np.inf])
+def test_only_costly_changes_stay_loops_where_numbers_are_few(up_to):
+    for costly in (False, True):
+        with vectors.selecting(up_to):
+            traced = jax.make_jaxpr(lambda c: vectors.do_if(c, lambda x: 2 * x, jnp.ones(3), costly=costly))(True)  # noqa: B023
+            (changed, times), (left, never) = (
+                vectors.do_if(jnp.array(c), lambda x: 2 * x, jnp.ones(3), costly=costly) for c in (True, False)
+            )
+        assert ("while" in str(traced)) == (costly or up_to == 0)
+        np.testing.assert_array_equal([*changed, times, *left, never], [2, 2, 2, 1, 1, 1, 1, 0])
