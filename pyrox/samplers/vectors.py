@@ -24,9 +24,9 @@ def total(x: Array) -> Array:
     """Give the sum of a vector.
 
     Parts of equal length are added to one another first: one number that everything is added to would make each
-    addition wait for the one before. Their sum is cut into equal windows.
+    addition wait for the one before. Their sum is cut into equal windows. Accelerators have ways of their own.
     """
-    if x.shape[0] < _SHORT:
+    if x.shape[0] < _SHORT or jax.default_backend() != "cpu":
         return jnp.sum(x)
     windows = -(-x.shape[0] // (_PARTS * _WINDOW))
     window = x.shape[0] // (_PARTS * windows)
