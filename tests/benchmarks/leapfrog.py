@@ -37,7 +37,7 @@ def gradient_loops(density, data):
             prepared = hoisted.prepare(*leaves)
 
             def step(_, q):
-                return q + 1e-6 * jnp.tanh(hoisted(prepared, q, *leaves)[1])
+                return q + 1e-6 * jnp.clip(hoisted(prepared, q, *leaves)[1], -1, 1)
 
             return jax.lax.fori_loop(0, n, step, position)
 
