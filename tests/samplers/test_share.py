@@ -37,6 +37,10 @@ FUNCTIONS = {
     "counts": lambda x: jnp.sum(dist.NegativeBinomial2(jnp.exp(x), jnp.exp(x[0])).log_prob(np.arange(300) % 7)),
     "a column beside a row": lambda x: jnp.sum(jnp.sin(jnp.exp(x)[:, None] / jnp.exp(x[:7]))),
     "parts put together": lambda x: jnp.sum(jnp.sin(jnp.concatenate([jnp.exp(x[:200]), x[200:] ** 2])) * Y),
+    "arithmetic put together": lambda x: jnp.sum(
+        jnp.cos(jnp.concatenate([2 * x[:100] - 1, x[100:] * x[:200] - x[3], Y[:5], -x[:1]])) * x[7]
+    ),
+    "differences of differences": lambda x: jnp.sum(jnp.diff(x * Y, n=2) ** 2) + jnp.sum((x[3:] - 2 * x[:-3]) ** 4),
     "whole numbers": lambda x: jnp.sum(x * (jnp.arange(300) // jnp.sum(x > 0) + (x > 0) // 2)),
     "padding": lambda x: jnp.sum(jnp.sin(jnp.pad(jnp.tanh(x), (3, 4), constant_values=0.5)) ** 2),
     "cuts": lambda x: jnp.sum(jnp.sin(jax.lax.pad(jnp.tanh(x), 0.0, [(-3, -4, 1)])) ** 2),
@@ -69,6 +73,22 @@ def test_what_one_loop_needs_stays_in_it():
     traced = jax.make_jaxpr(lambda x: jnp.sum(jnp.exp(x) * x))(LONG)
     assert names(share(traced)) == names(traced)
     assert "cond" in names(share(jax.make_jaxpr(lambda x: (jnp.sum(jnp.exp(x)), jnp.exp(x)))(LONG)))
+
+
+def test_parts_of_long_vectors_are_computed_where_they_belong():
+    def parts(x):
+        return jnp.concatenate([2 * x[:100], -x]), jnp.pad(x + 1, (3, 4), constant_values=0.5)
+
+    shared = share(jax.make_jaxpr(parts)(LONG))
+    assert not {"pad", "concatenate"} & set(names(shared))
+    assert "dynamic_update_slice" in names(shared)
+    for x in (LONG, np.float32(LONG)):
+        shared = share(jax.make_jaxpr(parts)(x))
+        for ours, theirs in zip(evaluate(shared.jaxpr, shared.consts, [x]), parts(jnp.asarray(x)), strict=True):
+            assert ours.dtype == theirs.dtype
+            np.testing.assert_array_equal(ours, theirs)
+    copies = jax.make_jaxpr(lambda x: jnp.concatenate([x, jnp.sin(x)]))(LONG)
+    assert names(share(copies)) == names(copies)
 
 
 @pytest.mark.native

@@ -3,17 +3,21 @@
 A native kernel is a row of loops. Where several of them need the exponentials of the same numbers, XLA puts that
 function into each of them. For plain arithmetic this is right, since numbers from memory are no faster; exponentials
 take twenty times as long, so they get a loop of their own. Divisions take as long as ten products: several by the same
-numbers, or by numbers that never change, become products with a reciprocal.
+numbers, or by numbers that never change, become products with a reciprocal. The parts of long vectors that are put
+together, or padded, are computed where they belong: within a loop over all of it each number would ask which part it is
+in.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jax.extend import core
 
-from pyrox.samplers.passes.jaxprs import bind, dependent, read, variables
+from pyrox.samplers.passes.jaxprs import bind, dependent, read, run_all, variables
 from pyrox.samplers.passes.rewrite import ELEMENTWISE, rewrite
 from pyrox.samplers.passes.rules import LONG
 from pyrox.samplers.vectors import apart
@@ -30,6 +34,12 @@ _REARRANGING = """
     broadcast_in_dim concatenate dynamic_slice expand_dims gather pad reshape rev slice split squeeze transpose
 """
 _COSTLY = frozenset(_FUNCTIONS.split())
+# What is done again for the parts of joined vectors, and the most equations of it.
+_PLAIN = frozenset({
+    "abs", "add", "add_any", "broadcast_in_dim", "convert_element_type", "copy", "expand_dims", "integer_pow", "max",
+    "min", "mul", "neg", "reshape", "select_n", "slice", "square", "squeeze", "sub",
+})  # fmt: skip
+_MOST_AGAIN = 16
 # What XLA computes within the loops that need it.
 _FUSED = frozenset(f"{ELEMENTWISE} {_REARRANGING}".split())
 
@@ -47,10 +57,11 @@ def share(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
     if divisors or _undoes(flat.jaxpr):
         flat = rewrite(_run_anew(_simplify, flat, divisors), {})
     shared = _costly_and_shared(flat.jaxpr)
-    return _run_anew(_with_loops, flat, shared) if shared else flat
+    joins = _joins(flat.jaxpr, shared)
+    return _run_anew(_with_loops, flat, (shared, joins)) if shared or joins else flat
 
 
-def _run_anew(run: Any, closed: core.ClosedJaxpr, found: set) -> core.ClosedJaxpr:
+def _run_anew(run: Any, closed: core.ClosedJaxpr, found: Any) -> core.ClosedJaxpr:
     jaxpr = closed.jaxpr
 
     def function(*args: Array) -> list[Array]:
@@ -134,12 +145,71 @@ def _costly_and_shared(jaxpr: core.Jaxpr) -> set:
     return shared
 
 
-def _with_loops(eqns: Sequence[Any], env: dict, shared: set) -> None:
-    """Run equations, those that give what is shared in loops of their own."""
+class _Join(NamedTuple):
+    """Arithmetic that gives the parts of a long vector, from what lies in memory, and where they belong."""
+
+    eqns: list[Any]
+    given: list[Any]  # the variables that the arithmetic starts from
+    starts: list[int]  # of the inputs of the join that are parts
+
+
+def _joins(jaxpr: core.Jaxpr, shared: set) -> dict[Any, _Join]:
+    """Give the joins of which the parts can be computed where they belong, by the variable that each gives."""
+    numbers = {v: i for i, eqn in enumerate(jaxpr.eqns) for v in eqn.outvars}
+    varying, found = dependent(jaxpr.eqns, jaxpr.invars[:1]), {}
+    for eqn in jaxpr.eqns:
+        if varying.isdisjoint(eqn.outvars):
+            continue
+        starts, inside, given, waiting = _starts(eqn), set(), {}, variables(eqn.invars)
+        while starts and waiting:
+            v = waiting.pop()
+            if v in numbers and v not in shared and _is_plain(jaxpr.eqns[numbers[v]]):
+                inside.add(numbers[v])
+                waiting += variables(jaxpr.eqns[numbers[v]].invars)
+            else:
+                given[v] = None
+        if 0 < len(inside) <= _MOST_AGAIN:
+            found[eqn.outvars[0]] = _Join([jaxpr.eqns[i] for i in sorted(inside)], list(given), starts)
+    return found
+
+
+def _starts(eqn: Any) -> list[int]:
+    """Give where the parts of a long vector begin, if an equation joins some."""
+    out = next(iter(eqn.outvars), None)
+    if out is None or out.aval.ndim != 1 or out.aval.size < _MANY or not jnp.issubdtype(out.aval.dtype, jnp.floating):
+        return []
+    if eqn.primitive.name == "pad":
+        ((low, high, between),) = eqn.params["padding_config"]
+        return [] if min(low, high) < 0 or between else [low]
+    if eqn.primitive.name == "concatenate" and len(eqn.invars) > 1:
+        return np.cumsum([0, *(v.aval.size for v in eqn.invars[:-1])]).tolist()
+    return []
+
+
+def _is_plain(eqn: Any) -> bool:
+    """Tell whether an equation costs no more to run again than to read what it gave."""
+    return eqn.primitive.name in _PLAIN and not eqn.effects
+
+
+def _run_join(eqn: Any, join: _Join, *given: Array) -> Array:
+    env = dict(zip(join.given, given, strict=True))
+    run_all(join.eqns, env)
+    aval, parts = eqn.outvars[0].aval, [read(v, env) for v in eqn.invars]
+    out = jnp.full(aval.shape, parts.pop() if eqn.primitive.name == "pad" else 0, aval.dtype)
+    for part, start in zip(parts, join.starts, strict=True):
+        out = lax.dynamic_update_slice(out, part, (np.int32(start),))
+    return out
+
+
+def _with_loops(eqns: Sequence[Any], env: dict, found: tuple[set, dict]) -> None:
+    """Run equations, those that give what is shared in loops of their own, and joins part by part."""
+    shared, joins = found
     for eqn in eqns:
-        inputs = [read(v, env) for v in eqn.invars]
-        if shared.isdisjoint(eqn.outvars):
-            outs = bind(eqn, inputs)
+        join = joins.get(next(iter(eqn.outvars), None))
+        if join is not None:
+            outs = [apart(lambda *x, eqn=eqn, join=join: _run_join(eqn, join, *x), *(env[v] for v in join.given))]
+        elif shared.isdisjoint(eqn.outvars):
+            outs = bind(eqn, [read(v, env) for v in eqn.invars])
         else:
-            outs = [apart(lambda *x, eqn=eqn: bind(eqn, list(x))[0], *inputs)]
+            outs = [apart(lambda *x, eqn=eqn: bind(eqn, list(x))[0], *(read(v, env) for v in eqn.invars))]
         env.update(zip(eqn.outvars, outs, strict=True))
