@@ -10,7 +10,7 @@ from pyrox.samplers import ChainProgram
 from pyrox.samplers.compile import as_kernel
 from pyrox.samplers.passes.hoist import Hoisted
 from pyrox.samplers.passes.jaxprs import equations
-from pyrox.samplers.passes.rewrite import evaluate
+from pyrox.samplers.passes.rewrite import evaluate, rewrite
 from pyrox.samplers.passes.share import share
 
 RNG = np.random.default_rng(0)
@@ -89,6 +89,15 @@ def test_parts_of_long_vectors_are_computed_where_they_belong():
             np.testing.assert_array_equal(ours, theirs)
     copies = jax.make_jaxpr(lambda x: jnp.concatenate([x, jnp.sin(x)]))(LONG)
     assert names(share(copies)) == names(copies)
+
+
+def test_long_arithmetic_is_not_done_again_for_parts_of_vectors():
+    def powers(x):
+        for _ in range(50):
+            x = x * x
+        return jnp.pad(x, 2)
+
+    assert names(share(jax.make_jaxpr(powers)(LONG))) == names(rewrite(jax.make_jaxpr(powers)(LONG), {}))
 
 
 @pytest.mark.native

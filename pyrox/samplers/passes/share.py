@@ -161,11 +161,12 @@ def _joins(jaxpr: core.Jaxpr, shared: set) -> dict[Any, _Join]:
         if varying.isdisjoint(eqn.outvars):
             continue
         starts, inside, given, waiting = _starts(eqn), set(), {}, variables(eqn.invars)
-        while starts and waiting:
+        while starts and waiting and len(inside) <= _MOST_AGAIN:
             v = waiting.pop()
-            if v in numbers and v not in shared and _is_plain(jaxpr.eqns[numbers[v]]):
-                inside.add(numbers[v])
-                waiting += variables(jaxpr.eqns[numbers[v]].invars)
+            i = numbers.get(v)
+            if i is not None and v not in shared and _is_plain(jaxpr.eqns[i]):
+                waiting += variables(jaxpr.eqns[i].invars) if i not in inside else []
+                inside.add(i)
             else:
                 given[v] = None
         if 0 < len(inside) <= _MOST_AGAIN:
