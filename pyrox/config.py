@@ -37,6 +37,18 @@ def set_precision(dtype: str) -> None:
     jax.config.update("jax_enable_x64", dtype == "float64")
 
 
+def number_dtype() -> np.dtype:
+    """Give the floating-point type of models.
+
+    Examples
+    --------
+    >>> from pyrox.config import number_dtype
+    >>> number_dtype()
+    dtype('float64')
+    """
+    return np.dtype(jax.dtypes.canonicalize_dtype(np.float64))
+
+
 def enable_validation(is_validate: bool = True) -> None:  # noqa: FBT001, FBT002 - the documented signature
     """Check parameters and values of distributions from now on.
 

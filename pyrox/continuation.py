@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from pyrox import results
+from pyrox.config import number_dtype
 from pyrox.errors import ModelError
 from pyrox.handle import carry_out
 from pyrox.identity import require_same_data
@@ -110,7 +110,7 @@ def _choose_draws(draws: int | None, settings: Settings, record: Mapping[str, An
 
 def _require_same_run(task: Task, record: Mapping[str, Any], what: str) -> None:
     """Check model and data against those of a run."""
-    versions, dtype = record["versions"], str(jnp.zeros(()).dtype)
+    versions, dtype = record["versions"], str(number_dtype())
     if versions["dtype"] != dtype:
         former = versions["dtype"]
         raise ModelError(f"{what} is in {former}, not {dtype}: px.set_precision({former!r}) first")

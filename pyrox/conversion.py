@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pyrox import results
+from pyrox.config import number_dtype
 from pyrox.errors import ModelError, ShapeError, SupportError
 from pyrox.model import LogDensity
 from pyrox.settings import reject_unknown
@@ -92,7 +92,7 @@ def to_inference_data(
 
 
 def _read_positions(density: LogDensity, trace: Any) -> np.ndarray:
-    positions = np.asarray(trace, jnp.zeros(()).dtype)
+    positions = np.asarray(trace, number_dtype())
     if positions.ndim != 3 or positions.shape[-1] != density.dim or 0 in positions.shape:
         raise ShapeError(
             f"positions have the shape (chain, draw, {density.dim}), the last axis for {', '.join(density.free)}; met "

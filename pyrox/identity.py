@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pyrox.config import number_dtype
 from pyrox.errors import ModelError
 from pyrox.samplers.chain import ChainState
 from pyrox.samplers.compile import ChainProgram
@@ -40,7 +41,7 @@ def hash_function(function: Callable, dim: int, data: Tree) -> str:
     data
         A tree of arrays.
     """
-    position = jax.ShapeDtypeStruct((dim,), jnp.zeros(()).dtype)
+    position = jax.ShapeDtypeStruct((dim,), number_dtype())
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), data)
     traced = jax.make_jaxpr(function)(position, shapes)
     digest = hashlib.sha256(_ADDRESS.sub("", str(traced)).encode())

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pyrox import diagnostics, results
 from pyrox.checkpoint import Checkpoint, rows_of_file
+from pyrox.config import number_dtype
 from pyrox.errors import ModelError, SamplingError
 from pyrox.identity import hash_data, hash_function
 from pyrox.progress import start_progress
@@ -252,6 +252,7 @@ class SamplingRun:
         self._launch.prepare(self.task)
         self.interrupts.raise_if_any()
         self.task.target.compile_map("constrain", self.task.data)
+        self.task.target.compile_known_values(self.task.data)
 
     def _make_jobs(self, program: ChainProgram, chains: list[ChainState]) -> list[chain_run.ChainJob]:
         settings = self.task.settings
@@ -378,7 +379,7 @@ class SamplingRun:
 
     def _create_store(self, path: Path, chains: list[ChainState]) -> Store:
         settings = self.task.settings
-        none = np.zeros((settings.chains, 0, self.task.target.density.dim), jnp.zeros(()).dtype)
+        none = np.zeros((settings.chains, 0, self.task.target.density.dim), number_dtype())
         groups: results.Groups = self.task.turn(none)
         growing = [*groups, "sample_stats"]
         stats = chain_run.name_stats(np.zeros((settings.chains, 0, len(Info._fields)), none.dtype))

@@ -10,12 +10,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pyrox.samplers.recipe import ADAPTATIONS, Recipe
 from pyrox.typing import Key
 
 # Mean acceptance that step sizes aim at unless told: at first, and at most after divergences in the warm-up.
 _ACCEPTANCE = (0.8, 0.9)
+_WORD = 2**32 - 1
 NUTS_DEFAULTS = {"adaptation": "rank_one", "target_accept": None, "max_treedepth": 10}
 
 # Arguments of PyMC and NumPyro that have no place here, and what serves instead.
@@ -251,14 +253,22 @@ def as_key(random_seed: int | Key | None) -> Key:
     True
     """
     if random_seed is None:
-        return jax.random.key(secrets.randbits(63))
+        return _key_of(secrets.randbits(63))
     if isinstance(random_seed, Integral) and not isinstance(random_seed, bool):
         if not -(2**63) <= random_seed < 2**63:
             raise ValueError(f"random_seed must fit in 64 bits, not {random_seed}")
-        return jax.random.key(int(random_seed))
+        return _key_of(int(random_seed))
     if isinstance(random_seed, jax.Array):
         if jnp.issubdtype(random_seed.dtype, jax.dtypes.prng_key) and random_seed.ndim == 0:
             return random_seed
         if random_seed.dtype == jnp.uint32 and random_seed.shape == (2,):
             return jax.random.wrap_key_data(random_seed)
     raise TypeError(f"random_seed must be a whole number, a JAX key or None, not {random_seed!r}")
+
+
+def _key_of(seed: int) -> Key:
+    """Give JAX's key of a seed."""
+    if jax.config.jax_default_prng_impl != "threefry2x32":
+        return jax.random.key(seed)
+    # Of this generator it is the words of the seed; to be asked for it, JAX would compile.
+    return jax.random.wrap_key_data(np.array([seed >> 32 & _WORD, seed & _WORD], np.uint32))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pyrox.config import number_dtype
 from pyrox.drawwise import Counted, map_draws
 from pyrox.errors import ModelError, SamplingError
 from pyrox.forecast import Runnable, draw_forward
@@ -422,7 +423,7 @@ def rank_among(
     The counts; whether all draws are equal to the truth.
     """
     truth, draws = np.asarray(truth, float), np.asarray(draws, float)
-    near = _TIE * np.finfo(jnp.zeros(()).dtype).eps * np.maximum(np.maximum(np.abs(truth), np.abs(draws)), usual)
+    near = _TIE * np.finfo(number_dtype()).eps * np.maximum(np.maximum(np.abs(truth), np.abs(draws)), usual)
     with np.errstate(invalid="ignore"):  # equal infinities
         tied = (np.abs(draws - truth) <= near) | (draws == truth)
     less = np.sum((draws < truth) & ~tied, axis=0)

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from pyrox import results
+from pyrox.config import number_dtype
 from pyrox.errors import ModelError
 from pyrox.model import Model
 from pyrox.model.fingerprint import fingerprint, fingerprints
@@ -100,7 +100,7 @@ def save(model: Model, idata: Any, path: str | os.PathLike) -> None:
         "format": _FORMAT,
         "pyrox": results.run_attrs()["inference_library_version"],
         "created_at": results.run_attrs()["created_at"],
-        "precision": _precision(),
+        "precision": str(number_dtype()),
         _HASH: model_hash,
         "arrays": {name: len(held) for name, _, held in parts},
     }
@@ -217,10 +217,6 @@ def _read_results(groups: list[dict], arrays: list[np.ndarray]) -> Any:
 # The file
 
 
-def _precision() -> str:
-    return "float64" if jax.config.jax_enable_x64 else "float32"
-
-
 def _member(part: str, index: int) -> str:
     return f"{part.removesuffix('.json')}/{index}.npy"
 
@@ -242,9 +238,9 @@ def _read_about(file: zipfile.ZipFile, path: Any) -> dict[str, Any]:
             f"{os.fspath(path)!r} was written by pyrox {about['pyrox']} in format {about['format']}, and this version "
             f"reads formats up to {_FORMAT}: install that version, or a later one"
         )
-    if about["precision"] != _precision():
+    if about["precision"] != str(number_dtype()):
         raise ModelError(
-            f"{os.fspath(path)!r} was written in {about['precision']}, the precision is now {_precision()}: call "
+            f"{os.fspath(path)!r} was written in {about['precision']}, the precision is now {number_dtype()}: call "
             f"px.set_precision({about['precision']!r}) first"
         )
     return about

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pyrox.config import number_dtype
 from pyrox.errors import ModelError
 from pyrox.model import LogDensity, Model, current_model, model_dims
 from pyrox.model.fingerprint import fingerprint, fingerprints
@@ -42,7 +43,7 @@ class Target:
         """The present data, on the device; read again when ``set_data`` has replaced an array."""
         present = [data.value for data in self._model.data_vars] if self._model is not None else []
         if self._data is None or any(a is not b for a, b in zip(present, self._read_from, strict=True)):
-            self._data = jax.tree.map(jnp.asarray, self.density.current_data())
+            self._data = jax.device_put(self.density.current_data())
             self._read_from = present
         return self._data
 
@@ -66,11 +67,15 @@ class Target:
         """Sizes of minibatches, by the name of the datum that holds the numbers of their rows."""
         return {} if self._model is None else batches_of(self._model)
 
-    def known_values(self, data: Tree) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Give the observed values, and the named data."""
+    def compile_known_values(self, data: Tree) -> Callable:
+        """Compile what follows from the data alone, or find it."""
         if self._known is None:
             self._known = compile_function(self.density.known_values, _shapes(data))
-        observed, constant = jax.tree.map(np.asarray, self._known(data))
+        return self._known
+
+    def known_values(self, data: Tree) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Give the observed values, and the named data."""
+        observed, constant = jax.tree.map(np.asarray, self.compile_known_values(data)(data))
         order = (self.density.observed, [n for n in self.dims if n in constant])
         return tuple({n: group[n] for n in names} for names, group in zip(order, (observed, constant), strict=True))
 
@@ -140,7 +145,7 @@ def target_of(model: Any = None, args: tuple = (), kwargs: Mapping[str, Any] | N
         return Target(LogDensity.build(model, args, kwargs), None)
     if args or kwargs:
         raise ModelError("model_args and model_kwargs are for functions: a Model takes its data from px.Data")
-    version = (model.structure_version, str(jnp.zeros(()).dtype))
+    version = (model.structure_version, str(number_dtype()))
     made = model.made
     if made is None or made[0] != version:
         made = model.made = version, Target(LogDensity.build(model), model)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from pyrox._pytree import Pytree, show, static
 from pyrox.typing import Array, ArrayLike
@@ -53,6 +54,11 @@ class Constraint(Pytree):
         name = type(self).__name__.lstrip("_")
         inside = ", ".join(show(v) for v in vars(self).values())
         return f"{name}({inside})" if inside else name
+
+
+def _is_whole(x: ArrayLike) -> Array:
+    # JAX would compile a step for every shape of NumPy's arrays.
+    return x == (np if isinstance(x, np.ndarray) else jnp).floor(x)
 
 
 def _is(bound: Any, number: float) -> bool:
@@ -127,7 +133,7 @@ class _Real(Constraint):
     said = "a finite real number"
 
     def __call__(self, x: ArrayLike) -> Array:
-        return jnp.isfinite(x)
+        return (x > -jnp.inf) & (x < jnp.inf)
 
     def feasible_like(self, x: Array) -> Array:
         return jnp.zeros_like(x)
@@ -311,7 +317,7 @@ class _Integer(Constraint):
     said = "an integer"
 
     def __call__(self, x: ArrayLike) -> Array:
-        return jnp.isfinite(x) & (x == jnp.floor(x))
+        return (x > -jnp.inf) & (x < jnp.inf) & _is_whole(x)
 
     def feasible_like(self, x: Array) -> Array:
         return jnp.zeros_like(x)
@@ -341,7 +347,7 @@ class _IntegerInterval(Constraint):
     upper_bound: ArrayLike
 
     def __call__(self, x: ArrayLike) -> Array:
-        return (x >= self.lower_bound) & (x <= self.upper_bound) & (x == jnp.floor(x))
+        return (x >= self.lower_bound) & (x <= self.upper_bound) & _is_whole(x)
 
     def feasible_like(self, x: Array) -> Array:
         return jnp.broadcast_to(self.lower_bound, jnp.shape(x)).astype(x.dtype)
@@ -373,7 +379,7 @@ class _IntegerGreaterThan(Constraint):
         return "a nonnegative integer" if _is(self.lower_bound, 0) else "an integer of at least {lower_bound}"
 
     def __call__(self, x: ArrayLike) -> Array:
-        return (x >= self.lower_bound) & (x == jnp.floor(x)) & (x < jnp.inf)
+        return (x >= self.lower_bound) & _is_whole(x) & (x < jnp.inf)
 
     def feasible_like(self, x: Array) -> Array:
         return jnp.broadcast_to(self.lower_bound, jnp.shape(x)).astype(x.dtype)
@@ -401,7 +407,7 @@ class _Multinomial(Constraint):
     upper_bound: ArrayLike
 
     def __call__(self, x: ArrayLike) -> Array:
-        return jnp.all((x >= 0) & (x == jnp.floor(x)), axis=-1) & (jnp.sum(x, axis=-1) == self.upper_bound)
+        return ((x >= 0) & _is_whole(x)).all(axis=-1) & (x.sum(axis=-1) == self.upper_bound)
 
     def feasible_like(self, x: Array) -> Array:
         total = jnp.broadcast_to(self.upper_bound, jnp.shape(x)[:-1])[..., None].astype(x.dtype)
@@ -440,7 +446,7 @@ class _Independent(Constraint):
 
     def __call__(self, x: ArrayLike) -> Array:
         inside = self.base(x)
-        return jnp.all(inside, axis=tuple(range(inside.ndim - self.reinterpreted_batch_ndims, inside.ndim)))
+        return inside.all(axis=tuple(range(inside.ndim - self.reinterpreted_batch_ndims, inside.ndim)))
 
     def feasible_like(self, x: Array) -> Array:
         return self.base.feasible_like(x)

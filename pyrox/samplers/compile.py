@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend import core
 
+from pyrox.config import number_dtype
 from pyrox.samplers import chain as chains
 from pyrox.samplers.chain import ChainState, Phase
 from pyrox.samplers.directions import FIRST_RENEWAL
@@ -96,7 +96,7 @@ class ChainProgram:
     ) -> None:
         self.buffer = int(np.clip(2 ** int(np.log2(_BUFFER_NUMBERS / max(dim, 1))), 16, 1024))
         self.recipe = recipe
-        self.dtype = jnp.zeros(()).dtype
+        self.dtype = number_dtype()
         self.lanes, self._own, self._heartbeat = lanes, frozenset(own), heartbeat
         position = jax.ShapeDtypeStruct((dim,), self.dtype)
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), jax.dtypes.canonicalize_dtype(x.dtype)), data)
@@ -105,8 +105,8 @@ class ChainProgram:
             native = lanes is None and jax.default_backend() == "cpu" and wants_native(fused)
             rewritten = as_kernel(traced) if native else None
         self.obstacles = unsupported(rewritten) if native else []
-        self._kernel = jax.tree.map(np.asarray, recipe.kernel(jnp.ones(dim, self.dtype)))
-        self._template = jax.eval_shape(self._start, jax.random.key_data(jax.random.key(0)), position)
+        self._kernel = jax.tree.map(np.asarray, recipe.kernel(np.ones(dim, self.dtype)))
+        self._template = jax.eval_shape(lambda q: self._start(jax.random.key_data(jax.random.key(0)), q), position)
         self._packing = Packing(self._template)
         self._prepared, self._preparing = None, threading.Lock()
         self.native = native and not self.obstacles

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pyrox._pytree import Pytree, static
 from pyrox.samplers.vectors import inner
@@ -46,7 +47,7 @@ class DiagonalMetric(Pytree):
     @staticmethod
     def unit(position: Array) -> "DiagonalMetric":
         """Give the metric with masses of one."""
-        return DiagonalMetric(jnp.ones_like(position))
+        return DiagonalMetric(np.ones(position.shape, position.dtype))
 
     def with_inverse_mass(self, inverse_mass: Array) -> "DiagonalMetric":
         """Give the metric of another inverse mass."""
@@ -91,7 +92,7 @@ class DenseMetric(Pytree):
     @staticmethod
     def unit(position: Array) -> "DenseMetric":
         """Give the metric with the identity as mass matrix."""
-        identity = jnp.eye(position.shape[0], dtype=position.dtype)
+        identity = np.eye(position.shape[0], dtype=position.dtype)
         return DenseMetric(identity, identity)
 
     def with_inverse_mass(self, inverse_mass: Array) -> "DenseMetric":
@@ -161,7 +162,8 @@ class RankOneMetric(Pytree):
     @staticmethod
     def unit(position: Array) -> "RankOneMetric":
         """Give the metric with masses of one."""
-        return RankOneMetric(jnp.ones_like(position), jnp.zeros_like(position), jnp.ones((), position.dtype))
+        shape, dtype = position.shape, position.dtype
+        return RankOneMetric(np.ones(shape, dtype), np.zeros(shape, dtype), np.ones((), dtype))
 
     def with_inverse_mass(self, inverse_mass: Array) -> "RankOneMetric":
         """Give the metric of other squared scales, with the same direction relative to them."""
@@ -206,9 +208,10 @@ class LowRankMetric(Pytree):
     @staticmethod
     def unit(position: Array) -> "LowRankMetric":
         """Give the metric with the identity as mass matrix."""
-        rank = min(position.shape[0], MAX_RANK)
-        directions = jnp.eye(position.shape[0], rank, dtype=position.dtype)
-        return LowRankMetric(jnp.ones_like(position), directions, jnp.ones(rank, position.dtype))
+        shape, dtype = position.shape, position.dtype
+        rank = min(*shape, MAX_RANK)
+        directions = np.eye(*shape, rank, dtype=dtype)
+        return LowRankMetric(np.ones(shape, dtype), directions, np.ones(rank, dtype))
 
     @property
     def inverse_mass(self) -> Array:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from pyrox.config import number_dtype
 from pyrox.samplers.executables import compile_function
 from pyrox.typing import Array, Tree
 
@@ -32,7 +32,7 @@ class PositionMap:
 
     def __init__(self, function: Callable[[Array, Tree], dict], dim: int, data: Tree) -> None:
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), data)
-        position = jax.ShapeDtypeStruct((dim,), jnp.zeros(()).dtype)
+        position = jax.ShapeDtypeStruct((dim,), number_dtype())
         numbers = sum(x.size for x in jax.tree.leaves(jax.eval_shape(function, position, shapes)))
         self._batch = int(np.clip(2 ** int(np.log2(_BATCH_NUMBERS / max(numbers, 1))), 1, _BATCH))
         positions = jax.ShapeDtypeStruct((self._batch, dim), position.dtype)

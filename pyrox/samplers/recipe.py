@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import jax.numpy as jnp
+import numpy as np
 
 from pyrox.samplers.adaptation import Adapter, DualAveraging, FixedStepSize
 from pyrox.samplers.directions import WINDOW
@@ -112,7 +112,7 @@ class Recipe:
         metric = self._adaptation.metric.unit(position)
         if self.kinetic_fn is not None:
             metric = CustomMetric(metric, self.kinetic_fn)
-        one = jnp.ones((), position.dtype)
+        one = np.ones((), position.dtype)
         if self.algorithm == "hmc":
             return HMCKernel(one, metric, self.trajectory_length * one, 0 * one)
         return NUTSKernel(one, metric, self.max_tree_depth, 0 * one)

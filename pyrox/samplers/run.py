@@ -18,7 +18,6 @@ _INTEGER = frozenset({"tree_depth", "n_steps"})
 _BOOLEAN = frozenset({"diverging", "reached_max_treedepth"})
 # Compiled: done step by step, folding takes longer than a short chunk of a chain.
 fold_in = jax.jit(jax.random.fold_in)
-_words = jax.jit(lambda key: jax.random.key_data(jax.random.fold_in(key, 0)))
 _COLUMN = {name: i for i, name in enumerate(Info._fields)}
 # Progress is shown of so many iterations.
 _RECENT = 100
@@ -275,4 +274,4 @@ def _is_finite(chain: ChainState) -> bool:
 
 def chain_key(key: Key) -> np.ndarray:
     """Give the numbers from which a chain's own random numbers follow."""
-    return np.asarray(_words(key))
+    return np.asarray(jax.random.key_data(fold_in(key, 0)))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pyrox.config import number_dtype
 from pyrox.dist import Distribution
 from pyrox.dist.transforms import Transform
 from pyrox.errors import InitializationError, ModelError
@@ -85,13 +86,13 @@ class Density:
         """Evaluate the log-density at positions of shape ``(draw, dim)``, in batches of one shape."""
         if self._many is None:
             shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), self.data)
-            rows = jax.ShapeDtypeStruct((self._batch, self.dim), jnp.zeros(()).dtype)
+            rows = jax.ShapeDtypeStruct((self._batch, self.dim), number_dtype())
             self._many = compile_function(jax.vmap(self.density, in_axes=(0, None)), rows, shapes)
         out = []
         for begin in range(0, len(positions), self._batch):
             piece = positions[begin : begin + self._batch]
             filled = np.concatenate([piece, np.repeat(piece[-1:], self._batch - len(piece), axis=0)])
-            filled = np.asarray(filled, jnp.zeros(()).dtype)
+            filled = np.asarray(filled, number_dtype())
             out.append(np.asarray(self._many(filled, self.data))[: len(piece)])
         return np.concatenate(out)
 
