@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pyrox.errors import ModelError
+from pyrox.garbage import without_collections
 
 SAMPLE_DIMS = ("chain", "draw")
 Groups = dict[str, Mapping[str, Any]]
@@ -25,7 +26,8 @@ def load_arviz() -> Any:
     """Import ArviZ, which takes seconds: only what needs it calls this, and early, beside other work."""
     # An announcement of changes to come, at every first import, is nothing that a user of pyrox can act on.
     warnings.filterwarnings("ignore", "(?s).*ArviZ is undergoing a major refactor", FutureWarning)
-    import arviz
+    with without_collections():
+        import arviz
 
     return arviz
 

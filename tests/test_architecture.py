@@ -21,6 +21,7 @@ LAYERS = {
     "pyrox.config": "base",
     "pyrox.cache": "base",
     "pyrox.errors": "base",
+    "pyrox.garbage": "base",
     "pyrox.likelihoods": "base",
     "pyrox.typing": "base",
     "pyrox._pytree": "base",

@@ -11,10 +11,11 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend import core
 
 from pyrox.config import number_dtype
+from pyrox.garbage import without_collections
 from pyrox.samplers import chain as chains
 from pyrox.samplers.chain import ChainState, Phase
 from pyrox.samplers.directions import FIRST_RENEWAL
-from pyrox.samplers.executables import Compilation, begin_function, fingerprint, without_collections
+from pyrox.samplers.executables import Compilation, begin_function, fingerprint
 from pyrox.samplers.packing import Packing
 from pyrox.samplers.passes.blocks import in_blocks
 from pyrox.samplers.passes.hoist import Hoisted

@@ -4,12 +4,10 @@ What is kept is known by what it computes, never by its data: a model built agai
 own.
 """
 
-import contextlib
-import gc
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from pyrox.garbage import without_collections
 from pyrox.samplers.passes.jaxprs import equations, inner_jaxprs
 from pyrox.samplers.passes.rewrite import rewrite
 
@@ -74,18 +73,6 @@ class Compilation:
         if self._error is not None:
             raise self._error
         return self._executable
-
-
-@contextlib.contextmanager
-def without_collections() -> Iterator[None]:
-    """Collect no garbage for a moment: of all that tracing makes little is, and every collection looks at all of it."""
-    wanted = gc.isenabled()
-    try:
-        gc.disable()
-        yield
-    finally:
-        if wanted:
-            gc.enable()
 
 
 def compile_function(fn: Callable, *shapes: Any) -> Any:
