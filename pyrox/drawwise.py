@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pyrox.errors import SamplingError
@@ -135,7 +134,7 @@ class _Job:
 
 def _fill(rows: Any, size: int) -> Any:
     """Repeat the last row up to a length; values of the right kind give no NaN on the way."""
-    return jnp.asarray(rows) if len(rows) == size else jnp.asarray(rows)[np.minimum(np.arange(size), len(rows) - 1)]
+    return rows if len(rows) == size else rows[np.minimum(np.arange(size), len(rows) - 1)]
 
 
 class Counted:

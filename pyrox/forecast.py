@@ -6,7 +6,6 @@ from numbers import Integral
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pyrox import results
@@ -59,7 +58,7 @@ class Runnable:
         self.sites: Mapping[str, Site] = self.program.inspect()
         self.coords = dict(self.graph.coords) if self.graph is not None else {}
         self._lengths = dict(self.graph.dim_lengths) if self.graph is not None else {}
-        self.data: Tree = jax.tree.map(jnp.asarray, self.program.data)
+        self.data: Tree = jax.device_put(self.program.data)
 
     def of_kind(self, *kinds: str) -> list[str]:
         """List the names of sites."""
@@ -78,7 +77,7 @@ class Runnable:
     @property
     def key(self) -> Key:
         """A key where nothing is drawn."""
-        return jax.random.key(0)
+        return as_key(0)
 
     def require_names(self, names: Iterable[str], kinds: Iterable[str], what: str) -> None:
         """Refuse names of what is not there."""

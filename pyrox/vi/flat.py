@@ -272,11 +272,16 @@ class FlatFit:
 
     def is_point(self, params: dict[str, Any]) -> bool:
         """Tell whether a normal has shrunk, along some axis, to what is a point for the machine."""
-        posterior = self.posterior(params)
-        if not families.is_normal(posterior):
+        if not families.is_normal(self.posterior(params)):
             return False
-        mean, sd = posterior.mean, jnp.sqrt(posterior.variance)
-        return bool(jnp.any(sd <= jnp.finfo(sd.dtype).eps * jnp.abs(mean)))
+
+        @jax.jit
+        def moments(params: dict[str, Any]) -> tuple[Array, Array]:
+            posterior = self.posterior(params)
+            return posterior.mean, posterior.variance
+
+        mean, variance = map(np.asarray, moments(params))
+        return bool(np.any(np.sqrt(variance) <= np.finfo(variance.dtype).eps * np.abs(mean)))
 
     def mean_position(self, params: dict[str, Any]) -> Array:
         """Give where the middle of the base distribution leads."""

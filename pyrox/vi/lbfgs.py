@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pyrox.config import number_dtype
 from pyrox.samplers.executables import compile_function
 from pyrox.typing import Array, Tree
 
@@ -150,10 +151,10 @@ class Path:
     ) -> None:
         self._data = data
         self.done, self.total = 0, max_iterations
-        position = jnp.asarray(start, float)
-        blank = jnp.zeros((MEMORY, position.size), position.dtype)
-        nothing = jnp.full((), jnp.nan, position.dtype), jnp.zeros_like(position)
-        self.at = Descent(position, *nothing, blank, blank, jnp.zeros((), int), jnp.zeros((), bool))
+        position = np.asarray(start, number_dtype())
+        blank = np.zeros((MEMORY, position.size), position.dtype)
+        nothing = np.full((), np.nan, position.dtype), np.zeros_like(position)
+        self.at = Descent(position, *nothing, blank, blank, np.int32(0), np.zeros((), bool))
         self.positions: list[np.ndarray] = []
         self.gradients: list[np.ndarray] = []
         self.values: list[np.ndarray] = []
