@@ -73,7 +73,7 @@ def _draw_node(node: Node, key: Key, values: dict[Any, Any]) -> Any:
     if isinstance(node, RandomVariable):
         dist = values[node.dist]
         return dist.expand(node.shape[: node.ndim - dist.event_dim]).sample(key)
-    return node.draw(key, values)
+    return node.draw(lambda: key, values)
 
 
 def _as_array(value: Any, key: Key) -> Array:

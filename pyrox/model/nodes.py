@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from pyrox.model import values as host
 from pyrox.model.indexing import split_index, take
 from pyrox.model.naming import KeepsItsFunction, function_name, numpy_equivalent
 from pyrox.model.refusals import NEEDS_NUMBERS, WAYS_OUT, Valueless
-from pyrox.typing import Shape
+from pyrox.typing import Key, Shape
 
 
 class Node(Valueless):
@@ -392,14 +392,15 @@ def ancestors(targets: Sequence[Node]) -> list[Node]:
 
 def evaluate_alone(node: Node, known: Mapping[str, Any] | None = None, random_seed: Any = 0) -> Any:
     """Evaluate a node outside any program: data as they stand, variables known or drawn."""
-    known = known or {}
-    values: dict[Node, Any] = {}
-    key = jax.random.key(random_seed) if isinstance(random_seed, int | np.integer) else random_seed
+    known, values = known or {}, {}
+
+    def key_of(i: int) -> Key:
+        key = jax.random.key(random_seed) if isinstance(random_seed, int | np.integer) else random_seed
+        return jax.random.fold_in(key, i)
+
     for i, part in enumerate(ancestors([node])):
-        if part.name in known:
-            values[part] = jnp.asarray(known[part.name])
-        elif part not in values:
-            values[part] = part.draw(jax.random.fold_in(key, i), values)
+        given = part.name in known
+        values[part] = jnp.asarray(known[part.name]) if given else part.draw(partial(key_of, i), values)
     return values[node]
 
 

@@ -1,6 +1,6 @@
 """Play a graph back as a program of primitives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from pyrox.model import primitives
 from pyrox.model.handlers import scale as scale_handler
 from pyrox.model.indexing import require_in_bounds
 from pyrox.model.nodes import Constant, Expression, Node, describe, evaluate
-from pyrox.typing import Shape
+from pyrox.typing import Key, Shape
 
 Dims = tuple[str | None, ...] | None
 
@@ -280,11 +280,12 @@ class RandomVariable(Statement):
         pairs = zip(dist.struct.shape[::-1], observed.shape[::-1] if observed is not None else (), strict=False)
         self.follows = tuple(a == b for a, b in pairs)
 
-    def draw(self, key: Any, values: dict[Node, Any]) -> Any:
+    def draw(self, key: Callable[[], Key], values: dict[Node, Any]) -> Any:
+        """Give the observed values, or draw with a key, which is not asked for before."""
         if self.observed is not None:
             return values[self.observed]
         dist = values[self.dist]
-        return dist.expand(self.shape[: self.ndim - dist.event_dim]).sample(key)
+        return dist.expand(self.shape[: self.ndim - dist.event_dim]).sample(key())
 
     def parameters(self) -> str:
         """Tell the parameters' shapes, for messages."""
