@@ -57,7 +57,7 @@ class Info(NamedTuple):
     step_size
         Time step of the leapfrog integrator.
     tree_depth
-        Number of doublings; 0 without.
+        Number of doublings, from one leapfrog on; 0 without.
     n_steps
         Number of leapfrog steps, each a gradient.
     diverging

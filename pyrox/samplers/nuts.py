@@ -16,6 +16,9 @@ from pyrox.typing import Array, Key
 # A trajectory whose energy has drifted this far has left the typical set.
 MAX_ENERGY_ERROR = 1000.0
 
+# Longest steps, in standard deviations, with which two and four leapfrogs lead to the next point of a trajectory.
+_LONGEST_STEPS = 0.8, 0.25
+
 
 class Proposal(NamedTuple):
     """A point drawn from a piece of trajectory, with the piece's log-weight."""
@@ -28,30 +31,40 @@ class Proposal(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What is reported of all leapfrogs of a transition."""
+    """What is reported of all points of a transition."""
 
     total_acceptance: Array
     worst_energy_error: Array
-    num_steps: Array
+    num_points: Array
     diverging: Array
 
 
 class Leaf(NamedTuple):
     """An end of a piece of trajectory as the tests of turns see it; or arrays of such, along leading axes.
 
-    The sum of the velocities of all points of a piece, times the step size, is the way from halfway between its first
-    point and the one before to halfway between its last point and the one after.
+    The sum of the velocities of all points of a piece, and of those passed between them, times the step size, is the
+    way from half a leapfrog before its first point to half a leapfrog after its last one.
     """
 
-    halfway: Array  # from the point outside of the piece
+    halfway: Array  # half a leapfrog outside of the piece
     momentum: Array
 
 
 class Way(NamedTuple):
-    """How the integrator goes from one point to the next."""
+    """How the integrator leaves a point."""
 
     momentum: Array
     velocity: Array
+
+
+class Path(NamedTuple):
+    """Leapfrogs from one point of a trajectory to the next."""
+
+    position: Array
+    way: Way  # out of there
+    velocity: Array  # that led there
+    log_density: Array
+    gradient: Array
 
 
 class End(NamedTuple):
@@ -59,13 +72,14 @@ class End(NamedTuple):
 
     position: Array
     momentum: Array
-    way: Way  # from there to the next point outside
-    halfway: Array  # to there from the point before
+    way: Way  # out of there
+    halfway: Array  # half a leapfrog before
 
 
 class Origin(NamedTuple):
     """What every leaf asks about the start of a transition."""
 
+    stride: Array  # number of leapfrogs from point to point
     energy: Array
     unknown: Array  # whether the log-density there is unknown: then the new point is taken, whatever it is
     seed: Array  # of the random numbers
@@ -103,6 +117,11 @@ class NUTSKernel(Pytree):
 
     A piece of trajectory has turned if the momentum at either of its ends points against the sum of its velocities.
 
+    With strides, points of a trajectory are two or four leapfrogs apart where that is a short way. What is asked of
+    every point (its energy, whether it is drawn, whether the trajectory has turned) is then asked less often, and
+    trajectories come in more lengths. Where steps are long, as in few dimensions, two of them would be half a turn, and
+    every point as far from the centre as the one before.
+
     Parameters
     ----------
     step_size
@@ -113,6 +132,8 @@ class NUTSKernel(Pytree):
         Length of the checkpoint arrays: no trajectory has more than ``2 ** max_doublings`` steps.
     careful
         Share of transitions that take a quarter of the step.
+    strides
+        Whether points may be several leapfrogs apart: how many, a metric tells that knows the posterior's width.
 
     Examples
     --------
@@ -138,6 +159,7 @@ class NUTSKernel(Pytree):
     metric: Metric
     max_doublings: int = static(default=10)
     careful: Array | float = 0.0
+    strides: bool = static(default=False)
 
     def step(self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array) -> tuple[State, Info]:
         """Make one transition; from a state of unknown log-density, evaluate it there instead."""
@@ -145,8 +167,10 @@ class NUTSKernel(Pytree):
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
         chosen_size = choose_step_size(self, seed, state.position.dtype)
         step_size = jnp.where(fresh, 0.0, chosen_size)
+        log_stride = self._log_stride(step_size, max_tree_depth)
+        max_doublings = max_tree_depth - log_stride
         start, kinetic_energy = self._start(self.metric.momentum(noise), state, step_size)
-        origin = Origin(kinetic_energy - state.log_density, fresh, seed)
+        origin = Origin(jnp.left_shift(1, log_stride), kinetic_energy - state.log_density, fresh, seed)
 
         def double(t: Trajectory) -> Trajectory:
             # Numbers of the leaves count up from zero, those of the doublings down from minus one.
@@ -159,23 +183,30 @@ class NUTSKernel(Pytree):
                 lambda sub: self._grow(sub, dt, leaves, origin, value_and_grad),
                 _sprout(t, dt),
             )
-            return _join(t, sub, origin, max_tree_depth)
+            return _join(t, sub, origin, max_doublings)
 
         t = lax.while_loop(lambda t: ~t.finished, double, start)
         new = State(t.chosen.position, t.chosen.log_density, t.chosen.gradient)
         info = Info(
             lp=new.log_density,
-            acceptance_rate=t.account.total_acceptance / t.account.num_steps,
+            acceptance_rate=t.account.total_acceptance / t.account.num_points,
             step_size=chosen_size,
-            tree_depth=t.depth,
-            n_steps=t.account.num_steps,
+            tree_depth=t.depth + log_stride,
+            n_steps=t.account.num_points * origin.stride,
             diverging=t.account.diverging,
             energy=origin.energy + t.chosen.energy_error,
             energy_error=t.chosen.energy_error,
             max_energy_error=t.account.worst_energy_error,
-            reached_max_treedepth=(t.depth >= max_tree_depth) & ~t.account.diverging,
+            reached_max_treedepth=(t.depth >= max_doublings) & ~t.account.diverging,
         )
         return new, info
+
+    def _log_stride(self, step_size: Array, max_tree_depth: Array) -> Array:
+        """Tell how many doublings lead from point to point; they count as the first ones of the trajectory."""
+        if not self.strides:
+            return jnp.int32(0)
+        wanted = sum((step_size <= longest).astype(jnp.int32) for longest in _LONGEST_STEPS)
+        return jnp.where(step_size > 0, jnp.minimum(wanted, max_tree_depth - 1), 0)
 
     def _start(self, p: Array, state: State, step_size: Array) -> tuple[Trajectory, Array]:
         """Give the trajectory of a single point, and its kinetic energy."""
@@ -203,42 +234,46 @@ class NUTSKernel(Pytree):
         return Way(p, self.metric.velocity(p))
 
     def _grow(self, sub: Subtree, dt: Array, leaves: Array, origin: Origin, value_and_grad: ValueAndGrad) -> Subtree:
-        """Make a leapfrog, and take the new point into the subtree, which will have so many leaves."""
-        saved, rounds = _save(sub, 1, Leaf(sub.end.halfway, sub.end.momentum))
-        # The integrator waits until all is saved: so nothing need be copied.
-        q = sub.end.position + jnp.where(rounds < 0, 0.0, dt) * sub.end.way.velocity
-        return self._add_leaf(sub._replace(checkpoints=saved), State(q, *value_and_grad(q)), dt, leaves, origin)
+        """Go on to the next point, and take it into the subtree, which will have so many leaves."""
+        sub = sub._replace(checkpoints=_save_end(sub))
+        def leapfrog(_: Array, path: Path) -> Path:
+            q = path.position + dt * path.way.velocity
+            log_density, g = value_and_grad(q)
+            # From halfway to halfway: on beyond the point, whose own momentum only the last one needs.
+            return Path(q, self._way(path.way.momentum, g, 2 * dt), path.way.velocity, log_density, g)
 
-    def _add_leaf(self, sub: Subtree, point: State, dt: Array, leaves: Array, origin: Origin) -> Subtree:
+        # What nobody reads any more makes room for what will be written.
+        path = Path(sub.end.position, sub.end.way, sub.end.momentum, sub.chosen.log_density, sub.end.halfway)
+        path = lax.fori_loop(0, origin.stride, leapfrog, path)
+        return self._add_leaf(sub, path, dt, leaves, origin)
+
+    def _add_leaf(self, sub: Subtree, path: Path, dt: Array, leaves: Array, origin: Origin) -> Subtree:
         """Take a new point into the subtree."""
-        (q, log_density, g), way = point, sub.end.way
-        p = way.momentum + 0.5 * dt * g
-        halfway = q - 0.5 * dt * way.velocity
+        q, way, velocity, log_density, g = path
+        p = way.momentum - 0.5 * dt * g
+        halfway = q - 0.5 * dt * velocity
         # Where velocities are linear in momenta, that of the point is the mean of those before and after; no other
         # kinetic energy asks for it.
-        before = self.metric.kinetic_energy(p, way.velocity)
-        # The integrator goes on when nobody needs the former velocity any more: so it need not be copied.
-        way = self._way(p, g, jnp.where(before < -jnp.inf, 0.0, dt))
-        error = 0.5 * (before + self.metric.kinetic_energy(p, way.velocity)) - log_density - origin.energy
+        kinetic_energy = 0.5 * (self.metric.kinetic_energy(p, velocity) + self.metric.kinetic_energy(p, way.velocity))
+        error = kinetic_energy - log_density - origin.energy
         # Neither NaN nor an infinite density, where a transform has underflowed, is a place to go to.
         error = jnp.where(error > -jnp.inf, error, jnp.inf)
         log_weight = _log_add(sub.chosen.log_weight, -error)
-        take = uniform(origin.seed, sub.account.num_steps, p.dtype) < jnp.exp(-error - log_weight)
+        take = uniform(origin.seed, sub.account.num_points, p.dtype) < jnp.exp(-error - log_weight)
         proposal = Proposal(q, g, log_density, error, log_weight)
         chosen, _ = do_if(take | origin.unknown, lambda _: proposal, sub.chosen)
-        first, last = Leaf(halfway, p), Leaf(q + 0.5 * dt * way.velocity, p)
-        checkpoints, turned, whole_turned = _find_turn(sub, first, last, dt, leaves)
+        turned, whole_turned = _find_turn(sub, Leaf(q + 0.5 * dt * way.velocity, p), dt, leaves)
         worst = sub.account.worst_energy_error
         account = Account(
             total_acceptance=sub.account.total_acceptance + jnp.exp(-jnp.maximum(error, 0.0)),
             worst_energy_error=jnp.where(jnp.abs(error) > jnp.abs(worst), error, worst),
-            num_steps=sub.account.num_steps + 1,
+            num_points=sub.account.num_points + 1,
             diverging=error > MAX_ENERGY_ERROR,
         )
         return Subtree(
             end=End(q, p, way, halfway),
             chosen=chosen._replace(log_weight=log_weight),
-            checkpoints=checkpoints,
+            checkpoints=sub.checkpoints,
             num_leaves=sub.num_leaves + 1,
             turned=turned,
             whole_turned=sub.whole_turned | whole_turned,
@@ -261,7 +296,7 @@ def _sprout(t: Trajectory, dt: Array) -> Subtree:
     return Subtree(t.near, chosen, _put(t.checkpoints, 0, 0, first), jnp.int32(0), no, no, t.account)
 
 
-def _join(t: Trajectory, sub: Subtree, origin: Origin, max_tree_depth: Array) -> Trajectory:
+def _join(t: Trajectory, sub: Subtree, origin: Origin, max_doublings: Array) -> Trajectory:
     """Add the subtree to the trajectory; one that turned or diverged ends it, and gives no proposal."""
     bad = sub.turned | sub.account.diverging
     u = uniform(origin.seed, -2 * t.depth - 2, t.chosen.log_weight.dtype)
@@ -277,13 +312,22 @@ def _join(t: Trajectory, sub: Subtree, origin: Origin, max_tree_depth: Array) ->
         chosen=chosen._replace(log_weight=log_weight),
         checkpoints=sub.checkpoints,
         depth=depth,
-        finished=bad | sub.whole_turned | (depth >= max_tree_depth),
+        finished=bad | sub.whole_turned | (depth >= max_doublings),
         account=sub.account,
     )
 
 
-def _find_turn(sub: Subtree, newest: Leaf, last: Leaf, dt: Array, leaves: Array) -> tuple[Leaf, Array, Array]:
-    """Test what the newest leaf completes, and save where it opens subtrees; the trajectory is tested like them.
+def _save_end(sub: Subtree) -> Leaf:
+    """Save the end where the next leaf will grow.
+
+    An even leaf has opened subtrees; an odd one is the leaf before those that the next one opens.
+    """
+    end = sub.num_leaves - 1
+    return _put(sub.checkpoints, _level(end + (end & 1)), end & 1, Leaf(sub.end.halfway, sub.end.momentum))
+
+
+def _find_turn(sub: Subtree, last: Leaf, dt: Array, leaves: Array) -> tuple[Array, Array]:
+    """Test what the newest leaf completes; the trajectory is tested like its pieces.
 
     An odd leaf closes the subtrees that began at the checkpoints ``low ... high``, as the binary digits of its number
     tell. Each is tested as a whole, and its right half, which began at the next checkpoint, together with the leaf
@@ -293,10 +337,9 @@ def _find_turn(sub: Subtree, newest: Leaf, last: Leaf, dt: Array, leaves: Array)
     unnoticed again and again.
     """
     leaf = sub.num_leaves
-    even = _is_even(leaf)
+    even = (leaf & 1) == 0
     top = _level(leaf)
     bottom = top - lax.population_count((leaf ^ (leaf + 1)) >> 1) + 1
-    saved, _ = _save(sub, 0, newest)
     high = jnp.where(even, top - 1, top)
     low = jnp.where(leaf + 1 == leaves, 0, jnp.where(even, high, bottom))
 
@@ -304,30 +347,20 @@ def _find_turn(sub: Subtree, newest: Leaf, last: Leaf, dt: Array, leaves: Array)
         # From the highest level down; of each the right half together with the leaf before, then the whole.
         return _is_turning(Leaf(*(x[(k + 1) >> 1, k & 1] for x in saved)), last, dt)
 
-    k = find_last(test, saved, 2 * low, 2 * high, 2 * saved.momentum.shape[0])
+    k = find_last(test, sub.checkpoints, 2 * low, 2 * high, 2 * sub.checkpoints.momentum.shape[0])
     turned = k >= 2 * low
     # After all tests of the subtree come those of the trajectory: its right half with the leaf before, and the whole.
-    return saved, turned & (k >= 2), turned & (k < 2)
+    return turned & (k >= 2), turned & (k < 2)
 
 
 def _level(leaf: Array) -> Array:
-    """Give the level of the smallest subtree that the newest leaf begins or is in."""
+    """Give the level of the smallest subtree that a leaf begins or is in."""
     return lax.population_count(leaf >> 1) + 1
 
 
-def _save(sub: Subtree, slot: int, leaf: Leaf) -> tuple[Leaf, Array]:
-    """Save a leaf in the row of the subtrees that the newest leaf opens: none if it is odd."""
-    level = _level(sub.num_leaves)
-    return do_if(_is_even(sub.num_leaves), lambda saved: _put(saved, level, slot, leaf), sub.checkpoints)
-
-
-def _put(saved: Leaf, level: Array | int, slot: int, leaf: Leaf) -> Leaf:
+def _put(saved: Leaf, level: Array | int, slot: Array | int, leaf: Leaf) -> Leaf:
     at = jnp.int32(level), jnp.int32(slot), jnp.int32(0)
     return Leaf(*(lax.dynamic_update_slice(x, v[None, None], at) for x, v in zip(saved, leaf, strict=True)))
-
-
-def _is_even(leaf: Array) -> Array:
-    return (leaf & 1) == 0
 
 
 def _is_turning(start: Leaf, end: Leaf, dt: Array) -> Array:

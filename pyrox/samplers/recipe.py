@@ -115,7 +115,9 @@ class Recipe:
         one = np.ones((), position.dtype)
         if self.algorithm == "hmc":
             return HMCKernel(one, metric, self.trajectory_length * one, 0 * one)
-        return NUTSKernel(one, metric, self.max_tree_depth, 0 * one)
+        # Steps have to be measured by the posterior's width.
+        strides = self.adaptation is not None and self.kinetic_fn is None
+        return NUTSKernel(one, metric, self.max_tree_depth, 0 * one, strides=strides)
 
     def adapters(self, target_accept: Array) -> tuple[Adapter, ...]:
         """Give what a chain learns: its metric, then the step size for it."""

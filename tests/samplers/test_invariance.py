@@ -107,6 +107,8 @@ KERNELS = {
     "nuts": lambda step_size, metric, length: NUTSKernel(step_size, metric),
     "hmc": lambda step_size, metric, length: HMCKernel(step_size, metric, length),
     "careful nuts": lambda step_size, metric, length: NUTSKernel(step_size, metric, careful=jnp.array(0.5)),
+    "nuts, two leapfrogs a point": lambda step_size, metric, length: NUTSKernel(step_size, metric, strides=True),
+    "nuts, four leapfrogs a point": lambda step_size, metric, length: NUTSKernel(step_size / 2, metric, strides=True),
     "careful hmc": lambda step_size, metric, length: HMCKernel(step_size, metric, length, jnp.array(0.5)),
 }
 
@@ -146,11 +148,18 @@ def test_every_kernel_with_every_metric_leaves_it_alone(name, metric):
     assert_same_law(ends, fresh, mixed_log_density, len(KERNELS) * len(METRICS))
 
 
+class Striding(Recipe):
+    """A recipe whose metric is taken to know the posterior's width, though nothing has been learnt."""
+
+    def kernel(self, position):
+        return super().kernel(position).replace(strides=True)
+
+
 @pytest.mark.native
-@pytest.mark.parametrize("algorithm", ["nuts", "hmc"])
-def test_the_compiled_chain_leaves_it_alone(algorithm):
+@pytest.mark.parametrize(("algorithm", "kind"), [("nuts", Recipe), ("nuts", Striding), ("hmc", Recipe)])
+def test_the_compiled_chain_leaves_it_alone(algorithm, kind):
     """The native kernel of a whole chain: emitted by another compiler than the kernels above."""
-    recipe = Recipe(algorithm, None, adapt_step_size=False, step_size=0.4, trajectory_length=1.3, max_tree_depth=4)
+    recipe = kind(algorithm, None, adapt_step_size=False, step_size=0.4, trajectory_length=1.3, max_tree_depth=4)
     program = ChainProgram(lambda q, _: mixed_log_density(q), DIM, jnp.zeros(0), recipe=recipe)
     assert program.native
     count = CHAINS // 2
@@ -168,7 +177,8 @@ def test_the_integrator_is_reversible_and_keeps_energy():
     errors = []
     for step_size in (0.1, 0.05):
         nuts = NUTSKernel(jnp.array(step_size), DiagonalMetric(jnp.ones(3)))
-        steps, origin = round(1 / step_size), Origin(jnp.zeros(()), jnp.zeros((), bool), jnp.zeros(2, jnp.uint32))
+        steps = round(1 / step_size)
+        origin = Origin(jnp.int32(1), jnp.zeros(()), jnp.zeros((), bool), jnp.zeros(2, jnp.uint32))
 
         def travel(position, momentum, *, back, steps=steps, nuts=nuts, origin=origin):
             state = State(position, *value_and_grad(position))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from pyrox.samplers import DenseMetric, DiagonalMetric, NUTSKernel, RankOneMetric, State
-from pyrox.samplers.nuts import End, Leaf, Origin, Way, _save, _sprout, _turn_round
+from pyrox.samplers.nuts import End, Origin, Path, Way, _save_end, _sprout, _turn_round
 
 DEPTH, DIM, TRAJECTORIES = 4, 2, 400
 LEAVES = 2**DEPTH
-ORIGIN = Origin(jnp.zeros(()), jnp.zeros((), bool), jnp.zeros(2, jnp.uint32))
+ORIGIN = Origin(jnp.int32(1), jnp.zeros(()), jnp.zeros((), bool), jnp.zeros(2, jnp.uint32))
 
 
 def begin(nuts, state, momentum, dt):
@@ -30,10 +30,9 @@ def found_leaf_by_leaf(positions, momenta, dt):
 
     def add(sub, leaf):
         position, momentum = leaf
-        checkpoints, _ = _save(sub, 1, Leaf(sub.end.halfway, sub.end.momentum))
-        end = sub.end._replace(way=sub.end.way._replace(momentum=momentum))
-        sub = sub._replace(end=end, checkpoints=checkpoints)
-        sub = nuts._add_leaf(sub, State(position, jnp.zeros(()), zero), dt, jnp.int32(LEAVES), ORIGIN)
+        sub = sub._replace(checkpoints=_save_end(sub))
+        path = Path(position, Way(momentum, momentum), sub.end.way.velocity, jnp.zeros(()), zero)
+        sub = nuts._add_leaf(sub, path, dt, jnp.int32(LEAVES), ORIGIN)
         return sub._replace(whole_turned=jnp.zeros((), bool)), (sub.turned, sub.whole_turned)
 
     start = _sprout(trajectory._replace(near=near, far=far), dt)
@@ -109,6 +108,57 @@ def test_the_way_of_a_piece_is_the_sum_of_velocities(metric, dt):
     # The trajectory had one point, which was both its ends.
     np.testing.assert_allclose(before, trajectory, **close)
     np.testing.assert_allclose(ends[4].halfway - ends[2].halfway, dt * velocities[2:4].sum(axis=0), **close)
+
+
+@pytest.mark.parametrize("dt", [0.4, -0.4])
+@pytest.mark.parametrize("stride", [2, 4])
+def test_strides_lead_along_the_same_trajectory(stride, dt):
+    metric = RankOneMetric(jnp.array([1.0, 2.5]), jnp.array([0.6, 0.8 * 2.5**0.5]), jnp.array(0.3))
+    value_and_grad = jax.value_and_grad(lambda q: -jnp.sum(jnp.cosh(q - 3.0)))
+    nuts, q = NUTSKernel(jnp.array(0.4), metric), jnp.array([2.5, 3.2])
+    start = _sprout(begin(nuts, State(q, *value_and_grad(q)), jnp.array([0.3, -0.4]), dt), dt)
+
+    def ends(stride, number):
+        sub, ends = start, []
+        for _ in range(number):
+            sub = nuts._grow(sub, dt, jnp.int32(8), ORIGIN._replace(stride=jnp.int32(stride)), value_and_grad)
+            ends.append(sub.end)
+        return ends
+
+    for fast, slow in zip(ends(stride, 8 // stride), ends(1, 8)[stride - 1 :: stride], strict=True):
+        jax.tree.map(np.testing.assert_array_equal, fast, slow)
+
+
+def drawn(step_size, depth, **choices):
+    """Give the step counts and depths of some transitions in many dimensions."""
+    value_and_grad = jax.value_and_grad(lambda q: -0.5 * jnp.sum(q**2))
+    nuts = NUTSKernel(jnp.array(step_size), DiagonalMetric(jnp.ones(30)), **choices)
+
+    @jax.jit
+    @jax.vmap
+    def step(key):
+        q = jax.random.normal(key, (30,))
+        _, info = nuts.step(key, State(q, *value_and_grad(q)), value_and_grad, jnp.int32(depth))
+        return info.n_steps, info.tree_depth, info.reached_max_treedepth
+
+    return step(jax.random.split(jax.random.key(0), 200))
+
+
+@pytest.mark.parametrize(("step_size", "stride"), [(0.9, 1), (0.8, 2), (0.3, 2), (0.25, 4), (0.01, 4)])
+def test_points_are_further_apart_where_steps_are_short(step_size, stride):
+    steps, depths, _ = drawn(step_size, 10, strides=True)
+    assert np.gcd.reduce(steps) == stride
+    assert np.all(steps < 2**depths)
+    assert np.gcd.reduce(drawn(step_size, 10)[0]) == 1, "only where it is wanted"
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_strides_do_not_reach_beyond_the_greatest_depth(depth):
+    steps, depths, reached = drawn(0.01, depth, strides=True)
+    assert np.all(depths == depth)
+    assert np.all(reached)
+    # Four leapfrogs a point as soon as the depth allows for them: one point, then three.
+    assert np.all(steps == {1: 1, 2: 2, 3: 4, 4: 12}[depth])
 
 
 def test_the_energy_of_the_start_is_that_of_its_momentum():
