@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -96,7 +97,8 @@ class ChainProgram:
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self.buffer = int(np.clip(2 ** int(np.log2(_BUFFER_NUMBERS / max(dim, 1))), 16, 1024))
-        self.recipe = recipe
+        # Lanes would all wait for the longest stride among them.
+        self.recipe = recipe if lanes is None else replace(recipe, strides=False)
         self.dtype = number_dtype()
         self.lanes, self._own, self._heartbeat = lanes, frozenset(own), heartbeat
         position = jax.ShapeDtypeStruct((dim,), self.dtype)
@@ -106,7 +108,7 @@ class ChainProgram:
             native = lanes is None and jax.default_backend() == "cpu" and wants_native(fused)
             rewritten = as_kernel(traced) if native else None
         self.obstacles = unsupported(rewritten) if native else []
-        self._kernel = jax.tree.map(np.asarray, recipe.kernel(np.ones(dim, self.dtype)))
+        self._kernel = jax.tree.map(np.asarray, self.recipe.kernel(np.ones(dim, self.dtype)))
         self._template = jax.eval_shape(lambda q: self._start(jax.random.key_data(jax.random.key(0)), q), position)
         self._packing = Packing(self._template)
         self._prepared, self._preparing = None, threading.Lock()

@@ -16,8 +16,9 @@ from pyrox.typing import Array, Key
 # A trajectory whose energy has drifted this far has left the typical set.
 MAX_ENERGY_ERROR = 1000.0
 
-# Longest steps, in standard deviations, with which two and four leapfrogs lead to the next point of a trajectory.
-_LONGEST_STEPS = 0.8, 0.25
+# Longest steps, in standard deviations, and how many of them lead from point to point of a trajectory; one of longer
+# ones. Three or seven points then make a little more than half a turn of an isotropic posterior.
+_STRIDES = (0.36, 4), (0.47, 3), (0.54, 1), (0.82, 2)
 
 
 class Proposal(NamedTuple):
@@ -117,10 +118,10 @@ class NUTSKernel(Pytree):
 
     A piece of trajectory has turned if the momentum at either of its ends points against the sum of its velocities.
 
-    With strides, points of a trajectory are two or four leapfrogs apart where that is a short way. What is asked of
-    every point (its energy, whether it is drawn, whether the trajectory has turned) is then asked less often, and
-    trajectories come in more lengths. Where steps are long, as in few dimensions, two of them would be half a turn, and
-    every point as far from the centre as the one before.
+    With strides, points of a trajectory are up to four leapfrogs apart where that is a short way. What is asked of
+    every point (its energy, whether it is drawn, whether the trajectory has turned) is then asked less often, and there
+    are more lengths of trajectories to choose from than powers of two. Where steps are long, as in few dimensions, two
+    of them would be half a turn, and every point as far from the centre as the one before.
 
     Parameters
     ----------
@@ -133,7 +134,7 @@ class NUTSKernel(Pytree):
     careful
         Share of transitions that take a quarter of the step.
     strides
-        Whether points may be several leapfrogs apart: how many, a metric tells that knows the posterior's width.
+        Whether points may be several leapfrogs apart; for a metric that knows how wide the posterior is.
 
     Examples
     --------
@@ -167,10 +168,10 @@ class NUTSKernel(Pytree):
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
         chosen_size = choose_step_size(self, seed, state.position.dtype)
         step_size = jnp.where(fresh, 0.0, chosen_size)
-        log_stride = self._log_stride(step_size, max_tree_depth)
-        max_doublings = max_tree_depth - log_stride
+        stride, first_doublings = self._choose_stride(step_size, max_tree_depth)
+        max_doublings = max_tree_depth - first_doublings
         start, kinetic_energy = self._start(self.metric.momentum(noise), state, step_size)
-        origin = Origin(jnp.left_shift(1, log_stride), kinetic_energy - state.log_density, fresh, seed)
+        origin = Origin(stride, kinetic_energy - state.log_density, fresh, seed)
 
         def double(t: Trajectory) -> Trajectory:
             # Numbers of the leaves count up from zero, those of the doublings down from minus one.
@@ -191,7 +192,7 @@ class NUTSKernel(Pytree):
             lp=new.log_density,
             acceptance_rate=t.account.total_acceptance / t.account.num_points,
             step_size=chosen_size,
-            tree_depth=t.depth + log_stride,
+            tree_depth=t.depth + first_doublings,
             n_steps=t.account.num_points * origin.stride,
             diverging=t.account.diverging,
             energy=origin.energy + t.chosen.energy_error,
@@ -201,12 +202,16 @@ class NUTSKernel(Pytree):
         )
         return new, info
 
-    def _log_stride(self, step_size: Array, max_tree_depth: Array) -> Array:
-        """Tell how many doublings lead from point to point; they count as the first ones of the trajectory."""
+    def _choose_stride(self, step_size: Array, max_tree_depth: Array) -> tuple[Array, Array]:
+        """Give the number of leapfrogs from point to point, and how many doublings lead to so many."""
+        stride = jnp.int32(1)
         if not self.strides:
-            return jnp.int32(0)
-        wanted = sum((step_size <= longest).astype(jnp.int32) for longest in _LONGEST_STEPS)
-        return jnp.where(step_size > 0, jnp.minimum(wanted, max_tree_depth - 1), 0)
+            return stride, jnp.int32(0)
+        for longest, leapfrogs in reversed(_STRIDES):
+            stride = jnp.where(step_size <= longest, jnp.int32(leapfrogs), stride)
+        doublings = (stride > 1).astype(jnp.int32) + (stride > 2)
+        fits = (step_size > 0) & (doublings + 1 < max_tree_depth)
+        return jnp.where(fits, stride, 1), jnp.where(fits, doublings, 0)
 
     def _start(self, p: Array, state: State, step_size: Array) -> tuple[Trajectory, Array]:
         """Give the trajectory of a single point, and its kinetic energy."""

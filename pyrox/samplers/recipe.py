@@ -74,6 +74,8 @@ class Recipe:
         Most doublings of a trajectory.
     kinetic_fn
         Kinetic energy of the user's own.
+    strides
+        Whether points of trajectories may be several leapfrogs apart; see ``NUTSKernel``.
 
     Examples
     --------
@@ -89,6 +91,7 @@ class Recipe:
     trajectory_length: float = 2 * math.pi
     max_tree_depth: int = 10
     kinetic_fn: Callable | None = None
+    strides: bool = True
 
     def __post_init__(self) -> None:
         if self.adaptation is not None and self.adaptation not in ADAPTATIONS:
@@ -115,8 +118,8 @@ class Recipe:
         one = np.ones((), position.dtype)
         if self.algorithm == "hmc":
             return HMCKernel(one, metric, self.trajectory_length * one, 0 * one)
-        # Steps have to be measured by the posterior's width.
-        strides = self.adaptation is not None and self.kinetic_fn is None
+        # Where nothing is learnt of how wide the posterior is, no step is known to be short.
+        strides = self.strides and self.adaptation is not None and self.kinetic_fn is None
         return NUTSKernel(one, metric, self.max_tree_depth, 0 * one, strides=strides)
 
     def adapters(self, target_accept: Array) -> tuple[Adapter, ...]:

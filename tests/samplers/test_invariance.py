@@ -107,8 +107,9 @@ KERNELS = {
     "nuts": lambda step_size, metric, length: NUTSKernel(step_size, metric),
     "hmc": lambda step_size, metric, length: HMCKernel(step_size, metric, length),
     "careful nuts": lambda step_size, metric, length: NUTSKernel(step_size, metric, careful=jnp.array(0.5)),
-    "nuts, two leapfrogs a point": lambda step_size, metric, length: NUTSKernel(step_size, metric, strides=True),
-    "nuts, four leapfrogs a point": lambda step_size, metric, length: NUTSKernel(step_size / 2, metric, strides=True),
+    "nuts of two a point": lambda step_size, metric, length: NUTSKernel(1.5 * step_size, metric, strides=True),
+    "nuts of three a point": lambda step_size, metric, length: NUTSKernel(0.8 * step_size, metric, strides=True),
+    "nuts of four a point": lambda step_size, metric, length: NUTSKernel(0.5 * step_size, metric, strides=True),
     "careful hmc": lambda step_size, metric, length: HMCKernel(step_size, metric, length, jnp.array(0.5)),
 }
 
@@ -159,7 +160,7 @@ class Striding(Recipe):
 @pytest.mark.parametrize(("algorithm", "kind"), [("nuts", Recipe), ("nuts", Striding), ("hmc", Recipe)])
 def test_the_compiled_chain_leaves_it_alone(algorithm, kind):
     """The native kernel of a whole chain: emitted by another compiler than the kernels above."""
-    recipe = kind(algorithm, None, adapt_step_size=False, step_size=0.4, trajectory_length=1.3, max_tree_depth=4)
+    recipe = kind(algorithm, None, adapt_step_size=False, step_size=0.4, trajectory_length=1.3, max_tree_depth=5)
     program = ChainProgram(lambda q, _: mixed_log_density(q), DIM, jnp.zeros(0), recipe=recipe)
     assert program.native
     count = CHAINS // 2
