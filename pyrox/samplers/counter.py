@@ -1,7 +1,7 @@
 """The random numbers of a transition: from one call of JAX's generator, and from a counter inside.
 
 A call costs more than the gradient of a small model. So there is one, for the momentum and a seed; the numbers that
-every leapfrog needs follow from the seed and a counter by two rounds of a mixing function of 32 bits.
+every point needs follow from the seed and a counter by two rounds of a mixing function of 32 bits.
 """
 
 import jax.numpy as jnp

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from pyrox._pytree import Pytree, static
@@ -16,9 +17,11 @@ from pyrox.typing import Array, Key
 # A trajectory whose energy has drifted this far has left the typical set.
 MAX_ENERGY_ERROR = 1000.0
 
-# Longest steps, in standard deviations, and how many of them lead from point to point of a trajectory; one of longer
-# ones. Three or seven points then make a little more than half a turn of an isotropic posterior.
-_STRIDES = (0.36, 4), (0.47, 3), (0.54, 1), (0.82, 2)
+# Steps, in the metric's units, up to which three or four of them lead from point to point of a trajectory, and up to
+# which one or two do. Three or seven points then make a little more than half a turn of an isotropic posterior.
+_SHORT_STEP, _LONG_STEP = 0.47, 0.82
+# The number whose random number chooses between the two.
+_STRIDE_NUMBER = np.int32(-(2**31) + 1)
 
 
 class Proposal(NamedTuple):
@@ -120,8 +123,9 @@ class NUTSKernel(Pytree):
 
     With strides, points of a trajectory are up to four leapfrogs apart where that is a short way. What is asked of
     every point (its energy, whether it is drawn, whether the trajectory has turned) is then asked less often, and there
-    are more lengths of trajectories to choose from than powers of two. Where steps are long, as in few dimensions, two
-    of them would be half a turn, and every point as far from the centre as the one before.
+    are more lengths of trajectories than powers of two. Where steps are long, as in few dimensions, two of them would
+    be half a turn. Every transition draws one of two strides, for some narrow direction may turn by half with one: a
+    chain would find itself mirrored there again and again, never nearer to the centre nor further from it.
 
     Parameters
     ----------
@@ -168,7 +172,7 @@ class NUTSKernel(Pytree):
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
         chosen_size = choose_step_size(self, seed, state.position.dtype)
         step_size = jnp.where(fresh, 0.0, chosen_size)
-        stride, first_doublings = self._choose_stride(step_size, max_tree_depth)
+        stride, first_doublings = self._choose_stride(seed, step_size, max_tree_depth)
         max_doublings = max_tree_depth - first_doublings
         start, kinetic_energy = self._start(self.metric.momentum(noise), state, step_size)
         origin = Origin(stride, kinetic_energy - state.log_density, fresh, seed)
@@ -202,15 +206,14 @@ class NUTSKernel(Pytree):
         )
         return new, info
 
-    def _choose_stride(self, step_size: Array, max_tree_depth: Array) -> tuple[Array, Array]:
+    def _choose_stride(self, seed: Array, step_size: Array, max_tree_depth: Array) -> tuple[Array, Array]:
         """Give the number of leapfrogs from point to point, and how many doublings lead to so many."""
-        stride = jnp.int32(1)
         if not self.strides:
-            return stride, jnp.int32(0)
-        for longest, leapfrogs in reversed(_STRIDES):
-            stride = jnp.where(step_size <= longest, jnp.int32(leapfrogs), stride)
+            return jnp.int32(1), jnp.int32(0)
+        lower = jnp.where(step_size <= _SHORT_STEP, jnp.int32(3), jnp.int32(1))
+        stride = lower + (uniform(seed, _STRIDE_NUMBER, step_size.dtype) < 0.5)
         doublings = (stride > 1).astype(jnp.int32) + (stride > 2)
-        fits = (step_size > 0) & (doublings + 1 < max_tree_depth)
+        fits = (step_size > 0) & (step_size <= _LONG_STEP) & (doublings + 1 < max_tree_depth)
         return jnp.where(fits, stride, 1), jnp.where(fits, doublings, 0)
 
     def _start(self, p: Array, state: State, step_size: Array) -> tuple[Trajectory, Array]:
@@ -240,14 +243,15 @@ class NUTSKernel(Pytree):
 
     def _grow(self, sub: Subtree, dt: Array, leaves: Array, origin: Origin, value_and_grad: ValueAndGrad) -> Subtree:
         """Go on to the next point, and take it into the subtree, which will have so many leaves."""
-        sub = sub._replace(checkpoints=_save_end(sub))
+        sub = _save_end(sub)
+
         def leapfrog(_: Array, path: Path) -> Path:
             q = path.position + dt * path.way.velocity
             log_density, g = value_and_grad(q)
             # From halfway to halfway: on beyond the point, whose own momentum only the last one needs.
             return Path(q, self._way(path.way.momentum, g, 2 * dt), path.way.velocity, log_density, g)
 
-        # What nobody reads any more makes room for what will be written.
+        # Of what has been saved nobody reads the vectors any more: the first round writes over them.
         path = Path(sub.end.position, sub.end.way, sub.end.momentum, sub.chosen.log_density, sub.end.halfway)
         path = lax.fori_loop(0, origin.stride, leapfrog, path)
         return self._add_leaf(sub, path, dt, leaves, origin)
@@ -322,13 +326,14 @@ def _join(t: Trajectory, sub: Subtree, origin: Origin, max_doublings: Array) -> 
     )
 
 
-def _save_end(sub: Subtree) -> Leaf:
+def _save_end(sub: Subtree) -> Subtree:
     """Save the end where the next leaf will grow.
 
     An even leaf has opened subtrees; an odd one is the leaf before those that the next one opens.
     """
     end = sub.num_leaves - 1
-    return _put(sub.checkpoints, _level(end + (end & 1)), end & 1, Leaf(sub.end.halfway, sub.end.momentum))
+    level, leaf = _level(end + (end & 1)), Leaf(sub.end.halfway, sub.end.momentum)
+    return sub._replace(checkpoints=_put(sub.checkpoints, level, end & 1, leaf))
 
 
 def _find_turn(sub: Subtree, last: Leaf, dt: Array, leaves: Array) -> tuple[Array, Array]:

@@ -54,6 +54,10 @@ ADAPTATIONS: dict[str, Adaptation] = {
 _FIXED = Adaptation(DiagonalMetric, (FixedMetric,), directions=False, num_warmup=500)
 
 
+# From so many dimensions on, points of trajectories may be several leapfrogs apart.
+_MANY_DIMENSIONS = 8
+
+
 @dataclass(frozen=True)
 class Recipe:
     """The choices that a chain is compiled for.
@@ -118,8 +122,10 @@ class Recipe:
         one = np.ones((), position.dtype)
         if self.algorithm == "hmc":
             return HMCKernel(one, metric, self.trajectory_length * one, 0 * one)
-        # Where nothing is learnt of how wide the posterior is, no step is known to be short.
-        strides = self.strides and self.adaptation is not None and self.kinetic_fn is None
+        # Steps are short or long only as the metric goes, and Stan's is the identity for a while; in few dimensions a
+        # narrow direction, rather than the width of the others, is likely to decide how long they are.
+        known = self.adaptation not in (None, "stan") and self.kinetic_fn is None
+        strides = self.strides and known and position.shape[0] >= _MANY_DIMENSIONS
         return NUTSKernel(one, metric, self.max_tree_depth, 0 * one, strides=strides)
 
     def adapters(self, target_accept: Array) -> tuple[Adapter, ...]:

@@ -107,9 +107,8 @@ KERNELS = {
     "nuts": lambda step_size, metric, length: NUTSKernel(step_size, metric),
     "hmc": lambda step_size, metric, length: HMCKernel(step_size, metric, length),
     "careful nuts": lambda step_size, metric, length: NUTSKernel(step_size, metric, careful=jnp.array(0.5)),
-    "nuts of two a point": lambda step_size, metric, length: NUTSKernel(1.5 * step_size, metric, strides=True),
-    "nuts of three a point": lambda step_size, metric, length: NUTSKernel(0.8 * step_size, metric, strides=True),
-    "nuts of four a point": lambda step_size, metric, length: NUTSKernel(0.5 * step_size, metric, strides=True),
+    "nuts of one or two a point": lambda step_size, metric, length: NUTSKernel(1.5 * step_size, metric, strides=True),
+    "nuts of three or four": lambda step_size, metric, length: NUTSKernel(0.8 * step_size, metric, strides=True),
     "careful hmc": lambda step_size, metric, length: HMCKernel(step_size, metric, length, jnp.array(0.5)),
 }
 

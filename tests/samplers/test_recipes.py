@@ -396,3 +396,23 @@ def test_on_a_ridge_the_spread_of_the_draws_counts():
     # The variance of some hundred draws; the mean of both lengths would give 0.014.
     assert np.all((scale[:2] > 0.2) & (scale[:2] < 3.0)), scale[:2]
     np.testing.assert_allclose(scale[2:], 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "dim", "strides"),
+    [
+        (Recipe(), 8, True),
+        (Recipe(), 7, False),
+        (Recipe(adaptation="low_rank"), 50, True),
+        (Recipe(adaptation="stan"), 50, False),
+        (Recipe(adaptation=None), 50, False),
+        (Recipe(adaptation="diag", kinetic_fn=lambda m, p: 0.5 * jnp.sum(m * p**2)), 50, False),
+        (Recipe(strides=False), 50, False),
+    ],
+)
+def test_strides_are_for_many_dimensions_whose_widths_are_known(recipe, dim, strides):
+    assert recipe.kernel(np.ones(dim)).strides is strides
+
+
+def test_side_by_side_no_chain_waits_for_a_longer_stride():
+    assert ChainProgram(lambda q, _: -0.5 * jnp.sum(q**2), 8, (), lanes=2).recipe == Recipe(strides=False)
