@@ -138,7 +138,8 @@ class NUTSKernel(Pytree):
     careful
         Share of transitions that take a quarter of the step.
     strides
-        Whether points may be several leapfrogs apart; for a metric that knows how wide the posterior is.
+        Whether points may be several leapfrogs apart, unless transitions have to be careful; for a metric that knows
+        how wide the posterior is.
 
     Examples
     --------
@@ -213,7 +214,9 @@ class NUTSKernel(Pytree):
         lower = jnp.where(step_size <= _SHORT_STEP, jnp.int32(3), jnp.int32(1))
         stride = lower + (uniform(seed, _STRIDE_NUMBER, step_size.dtype) < 0.5)
         doublings = (stride > 1).astype(jnp.int32) + (stride > 2)
-        fits = (step_size > 0) & (step_size <= _LONG_STEP) & (doublings + 1 < max_tree_depth)
+        # A chain that has met corners comes out of them with the first leapfrog or not at all.
+        wanted = (step_size > 0) & (step_size <= _LONG_STEP) & (self.careful == 0)
+        fits = wanted & (doublings + 1 < max_tree_depth)
         return jnp.where(fits, stride, 1), jnp.where(fits, doublings, 0)
 
     def _start(self, p: Array, state: State, step_size: Array) -> tuple[Trajectory, Array]:

@@ -154,6 +154,12 @@ def test_points_are_further_apart_where_steps_are_short(step_size, strides):
     assert np.all(steps < 2**depths)
 
 
+def test_careful_transitions_have_a_point_after_every_leapfrog():
+    with_strides = drawn(0.3, 10, strides=True, careful=jnp.array(0.1))
+    for found, expected in zip(with_strides, drawn(0.3, 10, careful=jnp.array(0.1)), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_strides_do_not_reach_beyond_the_greatest_depth(depth):
     steps, depths, reached = drawn(0.01, depth, strides=True)
