@@ -17,9 +17,10 @@ from pyrox.typing import Array, Key
 # A trajectory whose energy has drifted this far has left the typical set.
 MAX_ENERGY_ERROR = 1000.0
 
-# Steps, in the metric's units, up to which three or four of them lead from point to point of a trajectory, and up to
-# which one or two do. Three or seven points then make a little more than half a turn of an isotropic posterior.
-_SHORT_STEP, _LONG_STEP = 0.47, 0.82
+# Steps, in the metric's units, up to which three or four of them lead from point to point of a trajectory, and between
+# which one or two do. Three or seven points then make a little more than half a turn of an isotropic posterior; between
+# the two ranges seven or more points one step apart do.
+_SHORT_STEP, _LONG_STEPS = 0.4, (0.54, 0.82)
 # The number whose random number chooses between the two.
 _STRIDE_NUMBER = np.int32(-(2**31) + 1)
 
@@ -211,11 +212,12 @@ class NUTSKernel(Pytree):
         """Give the number of leapfrogs from point to point, and how many doublings lead to so many."""
         if not self.strides:
             return jnp.int32(1), jnp.int32(0)
-        lower = jnp.where(step_size <= _SHORT_STEP, jnp.int32(3), jnp.int32(1))
+        short, long = step_size <= _SHORT_STEP, (step_size > _LONG_STEPS[0]) & (step_size <= _LONG_STEPS[1])
+        lower = jnp.where(short, jnp.int32(3), jnp.int32(1))
         stride = lower + (uniform(seed, _STRIDE_NUMBER, step_size.dtype) < 0.5)
         doublings = (stride > 1).astype(jnp.int32) + (stride > 2)
         # A chain that has met corners comes out of them with the first leapfrog or not at all.
-        wanted = (step_size > 0) & (step_size <= _LONG_STEP) & (self.careful == 0)
+        wanted = (short | long) & (step_size > 0) & (self.careful == 0)
         fits = wanted & (doublings + 1 < max_tree_depth)
         return jnp.where(fits, stride, 1), jnp.where(fits, doublings, 0)
 
