@@ -351,6 +351,19 @@ def test_draws_are_careful_five_times_as_often_as_the_warm_up_diverged(number, s
         np.testing.assert_allclose(kernel.careful, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("times", "counts"), [(0.25, 1), (1.0, 1), (1.9, 1), (2.1, 0), (20.0, 0)])
+def test_divergences_of_steps_that_no_draw_takes_do_not_count(times, counts):
+    adapter, kernel = DualAveraging(jnp.array([0.8, 0.98])), Recipe().kernel(jnp.zeros(2))
+    mine, kernel = adapter.start(kernel, init(jnp.zeros(2)))
+    mine = mine._replace(log_average=jnp.log(jnp.array(0.3)), count=jnp.array(50.0))
+    info = Info(**{name: jnp.zeros(()) for name in Info._fields})
+    info = info._replace(diverging=jnp.array(1.0), step_size=jnp.array(0.3 * times))
+    no = jnp.array(False)
+    moment = Moment(jnp.int32(150), jnp.int32(200), init(jnp.zeros(2)), info, ~no, renewed=no)
+    mine, _, _ = adapter.update(mine, kernel, moment)
+    assert mine.divergences == counts
+
+
 def test_a_metric_renewed_forgets_no_divergence():
     recipe = Recipe(adaptation="low_rank")
     template = ChainProgram(lambda q, _: -0.5 * jnp.sum(q**2), DIM, jnp.zeros(()), recipe=recipe)
