@@ -65,7 +65,7 @@ class StepSizeState(NamedTuple):
     center: Array
     count: Array
     direction: Array  # of the first search: 0 before it, then -1 or +1
-    divergences: Array  # since the sampler has settled, with usual steps
+    divergences: Array  # since the sampler has settled
 
 
 class DualAveraging(Pytree):
@@ -82,12 +82,9 @@ class DualAveraging(Pytree):
     the mean diverge in the corner. So the target may rise: what is missing to 1 is halved for every 0.7 % of
     divergent transitions after the first 30 % of the warm-up.
 
-    Only divergences of steps that draws might take count: the averaging tries steps around the average so far, and what
-    happened with one of more than twice its length tells nothing of those to come.
-
     Corners can be narrower still, and a chain that comes into one would stay for as long as all it proposes diverges.
-    So the draws of a chain that has met such divergences take a quarter of the step at times: five times as often as
-    it met them, and at most in a tenth of all. Such a mixture of kernels leaves the posterior as it is, as
+    So the draws of a chain that has met divergences after those 30 % take a quarter of the step at times: five times
+    as often as it met them, and at most in a tenth of all. Such a mixture of kernels leaves the posterior as it is, as
     each of them does.
 
     Attributes
@@ -102,8 +99,6 @@ class DualAveraging(Pytree):
         Share of divergent transitions that halves what the target lacks to 1.
     careful
         Largest share of transitions with a quarter of the step.
-    usual
-        How many times the average so far a step may be for its divergence to count.
 
     Examples
     --------
@@ -130,7 +125,6 @@ class DualAveraging(Pytree):
     kappa: float = 0.75
     halving: float = 0.007
     careful: float = 0.1
-    usual: float = 2.0
 
     def start(self, kernel: Kernel, state: State) -> tuple[StepSizeState, Kernel]:
         zero = jnp.zeros_like(state.log_density)
@@ -151,8 +145,7 @@ class DualAveraging(Pytree):
         count = mine.count + 1
         weight = 1 / (count + self.t0)
         settled = moment.iteration >= moment.settled_from
-        usual = jnp.log(moment.info.step_size) <= mine.log_average + math.log(self.usual)
-        divergences = mine.divergences + (settled & usual & (moment.info.diverging > 0))
+        divergences = mine.divergences + (settled & (moment.info.diverging > 0))
         share = divergences / (0.7 * moment.num_warmup)
         missing = (1 - self.target_accept[0]) * jnp.exp(-math.log(2.0) / self.halving * share)
         target = jnp.minimum(1 - missing, self.target_accept[1])
