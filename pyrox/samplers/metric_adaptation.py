@@ -225,11 +225,12 @@ class FisherDirection(Pytree):
 
     with the covariances of draws and gradients in units of the metric's scales. For a normal posterior both have the
     same axes with inverse variances, and their difference vanishes wherever the scales are right, whatever the draws:
-    a few steps of these power iterations find the longest axis and the shortest one. A half of each is kept because
-    such axes may come in pairs, one as long as the other is short, between which an iteration would go back and forth;
-    it leads each of the two to its own end. Each window of draws makes a step, in one pass that keeps nothing but
-    sums; what an axis is worth is judged by draws that come after those that it was found from, so that one found in
-    noise has a stretch of about one. The one that is more wrong is used.
+    a few steps of these power iterations find the longest axis and the shortest one, or at least the more wrong of the
+    two where the other is less than half as wrong. A half of each is kept because such axes may come in pairs, one as
+    long as the other is short, between which an iteration would go back and forth; it leads each of the two to its own
+    end. Each window of draws makes a step, in one pass that keeps nothing but sums; what an axis is worth is judged by
+    draws that come after those that it was found from, so that one found in noise has a stretch of about one. The more
+    wrong of the two is used; where both are about as wrong, the one in use stays, as the step size suits it.
 
     Posteriors of many models are long or short along one direction that many variables share in: a level that a mean
     and its groups exchange, abilities against difficulties, the sum of a series.
@@ -246,6 +247,8 @@ class FisherDirection(Pytree):
         Bound of stretches, and of their inverses.
     inertia
         Share of the direction tried that is kept.
+    loyalty
+        How many times as wrong, in logs, the other axis has to be before it takes the place of the one in use.
 
     Examples
     --------
@@ -272,6 +275,7 @@ class FisherDirection(Pytree):
     worthwhile: float = 2.0
     largest: float = 1e4
     inertia: float = 0.5
+    loyalty: float = 1.25
 
     def start(self, kernel: Kernel, state: State) -> tuple[Trial, Kernel]:
         scale = jnp.sqrt(kernel.metric.squared_scales)
@@ -303,7 +307,8 @@ class FisherDirection(Pytree):
         tried = _unit(mine.axes / units, scale.shape[0] ** -0.5)
         draws, gradients = mine.products / units[:, None]
         improved = np.array([[1.0], [-1.0]]) * _unit(draws - gradients, 0.0) + self.inertia * tried
-        which = jnp.argmax(jnp.abs(jnp.log(stretches)))
+        wrong = jnp.log(stretches)
+        which = jnp.argmax(jnp.abs(wrong) * jnp.where(wrong * jnp.log(metric.stretch) > 0, self.loyalty, 1.0))
         stretch = stretches[which]
         used = ~early & ~anew & ((stretch > self.worthwhile) | (stretch < 1 / self.worthwhile))
         metric = metric.with_direction(tried[which], jnp.where(used, stretch, 1.0))
