@@ -172,12 +172,14 @@ def _begin_younger(windows: Windows) -> Windows:
 
 
 class Trial(NamedTuple):
-    """A direction on trial: how draws and gradients, the rows of each array, vary along it, and what varies with it."""
+    """Two axes on trial, the longest and the shortest as far as is known: how draws and gradients vary along them."""
 
     count: Array
-    mean: Array
-    direction: Array  # by which draws and gradients are multiplied to be measured along it
-    products: Array  # sums of their deviations times those along it
+    scale: Array  # of draws, in units of which everything here is but the mean; gradients in units of its inverse
+    mean: Array  # of draws and of gradients, as rows
+    axes: Array  # the long one and the short one, as rows
+    products: Array  # (2, 2, dim): sums of deviations, of draws and of gradients, times those along each axis
+    squares: Array  # (2, 2): sums of squares along the axes, likewise
 
 
 def _units(scale: Array) -> Array:
@@ -186,42 +188,49 @@ def _units(scale: Array) -> Array:
 
 
 def _inner(a: Array, b: Array) -> Array:
-    """Give the inner product of each row of one array with that of another."""
-    return jax.vmap(inner)(a, b)
+    """Give the inner products of all rows of one array with all rows of another."""
+    return jax.vmap(lambda x: jax.vmap(lambda y: inner(x, y))(b))(a)
 
 
-def _try(direction: Array, scale: Array) -> Trial:
-    zeros = jnp.zeros((2, *direction.shape), direction.dtype)
-    return Trial(jnp.zeros((), direction.dtype), zeros, direction / _units(scale), zeros)
+def _try(axes: Array, scale: Array) -> Trial:
+    zeros = jnp.zeros((2, *axes.shape), axes.dtype)
+    return Trial(jnp.zeros((), axes.dtype), scale, zeros[0], axes, zeros, zeros[:, :, 0])
 
 
-def _unit(vector: Array, otherwise: Array | float) -> Array:
-    """Give a vector the length one, or another where it has no direction: it is zero, or not finite."""
-    length = jnp.sqrt(inner(vector, vector))
-    return jnp.where((length > 0) & jnp.isfinite(length), vector / length, otherwise)
+def _unit(vectors: Array, otherwise: Array | float) -> Array:
+    """Give rows the length one, or another where they have no direction: are zero, or not finite."""
+    length = jnp.sqrt(jnp.sum(vectors**2, axis=1, keepdims=True))
+    return jnp.where((length > 0) & jnp.isfinite(length), vectors / length, otherwise)
 
 
 def _look(trial: Trial, pair: Array) -> Trial:
     count = trial.count + 1
-    delta = pair - trial.mean
-    along = _inner(delta, trial.direction)
-    mean = trial.mean + delta / count
-    return Trial(count, mean, trial.direction, trial.products + (pair - mean) * along[:, None])
+    delta = (pair - trial.mean) / _units(trial.scale)
+    along = _inner(delta, trial.axes)
+    left = 1 - 1 / count  # of deviations, when the mean has followed
+    return trial._replace(
+        count=count,
+        mean=trial.mean + (pair - trial.mean) / count,
+        products=trial.products + along[:, :, None] * (left * delta)[:, None],
+        squares=trial.squares + along * (left * along),
+    )
 
 
 class FisherDirection(Pytree):
     r"""One direction, across all variables, along which a diagonal metric is most wrong.
 
-    .. math:: v = (C_q - C_g) u, \qquad u \leftarrow \frac{v}{|v|} \pm \frac{u}{2}, \qquad
-        \lambda = \sqrt{\frac{u^T C_q u}{u^T C_g u}}
+    .. math::
+        D = C_q - C_g, \qquad u_\pm \leftarrow \pm \frac{D u_\pm}{|D u_\pm|} + \frac{u_\pm}{2}, \qquad
+        \lambda_\pm = \sqrt{\frac{u_\pm^T C_q u_\pm}{u_\pm^T C_g u_\pm}}
 
-    with the sign of :math:`u^T v`, and with the covariances of draws and gradients in units of the metric's scales.
-    For a normal posterior both have the same axes with inverse variances, and their difference vanishes wherever the
-    scales are right, whatever the draws: a few steps of this power iteration find the axis that is longest or
-    shortest. A half of u is kept because such axes may come in pairs, one as long as the other is short, between
-    which the iteration would go back and forth. Each window of draws makes a step, in one pass that keeps nothing but
-    sums; what a direction is worth is judged by draws that come after those that it was found from, so that one found
-    in noise has a stretch of about one.
+    with the covariances of draws and gradients in units of the metric's scales. For a normal posterior both have the
+    same axes with inverse variances, and their difference vanishes wherever the scales are right, whatever the draws:
+    a few steps of these power iterations find the longest axis and the shortest one, or at least the more wrong of the
+    two where the other is less than half as wrong. A half of each is kept because such axes may come in pairs, one as
+    long as the other is short, between which an iteration would go back and forth; it leads each of the two to its own
+    end. Each window of draws makes a step, in one pass that keeps nothing but sums; what an axis is worth is judged by
+    draws that come after those that it was found from, so that one found in noise has a stretch of about one. The more
+    wrong of the two is used; where both are about as wrong, the one in use stays, as the step size suits it.
 
     Posteriors of many models are long or short along one direction that many variables share in: a level that a mean
     and its groups exchange, abilities against difficulties, the sum of a series.
@@ -238,6 +247,8 @@ class FisherDirection(Pytree):
         Bound of stretches, and of their inverses.
     inertia
         Share of the direction tried that is kept.
+    loyalty
+        How many times as wrong, in logs, the other axis has to be before it takes the place of the one in use.
 
     Examples
     --------
@@ -247,7 +258,7 @@ class FisherDirection(Pytree):
     >>> position = jnp.array([0.6, 0.8])
     >>> kernel = NUTSKernel(1.0, RankOneMetric.unit(position))
     >>> mine, kernel = FisherDirection().start(kernel, State(position, jnp.array(-0.5), -position))
-    >>> mine.direction[0].round(2).tolist()  # the first to be tried is that of the gradient
+    >>> mine.axes[0].round(2).tolist()  # the first to be tried is that of the gradient
     [-0.6, -0.8]
 
     References
@@ -264,10 +275,11 @@ class FisherDirection(Pytree):
     worthwhile: float = 2.0
     largest: float = 1e4
     inertia: float = 0.5
+    loyalty: float = 1.25
 
     def start(self, kernel: Kernel, state: State) -> tuple[Trial, Kernel]:
         scale = jnp.sqrt(kernel.metric.squared_scales)
-        return _try(state.gradient * scale, scale), kernel
+        return _try(jnp.stack([state.gradient * scale] * 2), scale), kernel
 
     def search(self, mine: Trial, kernel: Kernel, info: Info) -> tuple[Trial, Kernel, Array]:
         return mine, kernel, jnp.ones((), bool)
@@ -284,19 +296,22 @@ class FisherDirection(Pytree):
         return mine, kernel.replace(metric=metric), moment.renewed
 
     def _turn(self, mine: Trial, metric: Metric, anew: Array, early: Array) -> tuple[Trial, Metric]:
-        """Use the direction on trial as far as it is worth it, and try one that is better."""
+        """Use the better axis on trial as far as it is worth it, and try two that are better."""
         scale = jnp.sqrt(metric.squared_scales)
-        # The window began with other scales: the direction has another length in these.
-        direction = mine.direction * _units(scale)
-        along = _inner(mine.products, mine.direction) / _inner(direction, direction) + jnp.finfo(scale.dtype).tiny
-        stretch = jnp.clip(jnp.sqrt(along[0] / along[1]), 1 / self.largest, self.largest)
-        used = ~early & ~anew & ((stretch > self.worthwhile) | (stretch < 1 / self.worthwhile))
+        # The window began with other scales: the axes have other lengths in these.
+        units = _units(scale / mine.scale)
+        lengths = _inner(units**2, mine.axes**2)
+        along = mine.squares / lengths + jnp.finfo(scale.dtype).tiny
+        stretches = jnp.clip(jnp.sqrt(along[0] / along[1]), 1 / self.largest, self.largest)
         # Where there is no direction, as in a gradient of zero, it is that of all variables alike.
-        tried = _unit(direction[0], scale.shape[0] ** -0.5)
-        change = _unit(mine.products[0] / scale - mine.products[1] * scale, 0.0)
-        same_way = jnp.where(along[0] < along[1], -1.0, 1.0)
-        improved = change + self.inertia * same_way * tried
-        metric = metric.with_direction(tried, jnp.where(used, stretch, 1.0))
+        tried = _unit(mine.axes / units, scale.shape[0] ** -0.5)
+        draws, gradients = mine.products / units[:, None]
+        improved = np.array([[1.0], [-1.0]]) * _unit(draws - gradients, 0.0) + self.inertia * tried
+        wrong = jnp.log(stretches)
+        which = jnp.argmax(jnp.abs(wrong) * jnp.where(wrong * jnp.log(metric.stretch) > 0, self.loyalty, 1.0))
+        stretch = stretches[which]
+        used = ~early & ~anew & ((stretch > self.worthwhile) | (stretch < 1 / self.worthwhile))
+        metric = metric.with_direction(tried[which], jnp.where(used, stretch, 1.0))
         return _try(jnp.where(anew, tried, improved), scale), metric
 
 

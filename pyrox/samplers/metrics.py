@@ -292,6 +292,11 @@ class CustomMetric(Pytree):
         """Squared scales of the metric inside."""
         return self.base.squared_scales
 
+    @property
+    def stretch(self) -> Array:
+        """Stretch of the metric inside, along its direction."""
+        return self.base.stretch
+
     def with_inverse_mass(self, inverse_mass: Array) -> "CustomMetric":
         """Give the metric of another inverse mass."""
         return CustomMetric(self.base.with_inverse_mass(inverse_mass), self.kinetic_fn)

@@ -251,6 +251,37 @@ def test_a_direction_is_found_from_any_start(start):
     assert 50 < metric.stretch <= 100
 
 
+def test_of_two_axes_that_are_as_wrong_the_one_in_use_stays():
+    long, short = np.linalg.qr(np.random.default_rng(0).normal(size=(20, 2)))[0].T
+    precision = jnp.asarray(np.eye(20) + (1 / 30 - 1) * np.outer(long, long) + (30 - 1) * np.outer(short, short))
+    program = ChainProgram(lambda q, _: -0.5 * q @ (precision @ q), 20, (), recipe=Recipe())
+    for seed in range(12):
+        chain = program.start(np.array([0, seed], np.uint32), np.ones(20), 1000, 0.8)
+        sides = set()
+        while chain.iteration < 1000:
+            chain, _, _ = program.advance(chain, (), 20)
+            sides.add(float(np.sign(np.log(chain.kernel.metric.stretch))))
+        assert sides in ({0.0, 1.0}, {0.0, -1.0}), seed
+
+
+def test_a_start_along_the_short_axis_does_not_hide_the_long_one():
+    """Draws that the chain makes itself, of a posterior with an axis that is short and one that is more wrong."""
+    dim, (long, short) = 60, np.linalg.qr(np.random.default_rng(0).normal(size=(60, 2)))[0].T
+    precision = np.eye(dim) + (1 / 18 - 1) * np.outer(long, long) + (7 - 1) * np.outer(short, short)
+    scale = np.diag(np.linalg.inv(precision)) ** 0.25 * np.diag(precision) ** -0.25
+
+    def log_density(position, _):
+        return -0.5 * position @ (jnp.asarray(precision) @ position)
+
+    program = ChainProgram(log_density, dim, (), recipe=Recipe())
+    for seed in range(8):
+        chain = program.start(np.array([0, seed], np.uint32), 3 * short, 1000, 0.8)
+        chain, _, _ = program.advance(chain, (), 1000)
+        axis = chain.kernel.metric.direction * scale  # roughly in units of the position
+        assert abs(axis @ long) > 2 * abs(axis @ short), seed
+        assert 6 < chain.kernel.metric.stretch < 30, seed
+
+
 def test_chance_does_not_hide_a_direction():
     """So many dimensions that their sample covariances alone vary more along some other direction."""
     metric, u = direction_learnt(16.0, 5000, jnp.ones(5000))
