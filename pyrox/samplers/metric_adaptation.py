@@ -154,13 +154,16 @@ class FisherDiagonal(Pytree):
         n = jnp.maximum(count, 1)
         draws, gradients = older.squares
         estimate = jnp.sqrt((draws + tiny) / (gradients + tiny))
-        product = draws / n * (gradients / n)
-        stretch = jnp.clip((product / self.ridge) ** 2, 1.0, jnp.sqrt(jnp.maximum(product, 1.0)))
-        estimate *= jnp.where(early, 1.0, stretch)
+        estimate *= jnp.where(early, 1.0, _widening(draws / n * (gradients / n), self.ridge))
         estimate = jnp.clip(estimate, 1e-20, 1e20)
         inverse_mass = jnp.where(open_ & (count >= self.first_use), estimate, kernel.metric.squared_scales)
         kernel = kernel.replace(metric=kernel.metric.with_inverse_mass(inverse_mass))
         return mine, kernel, moment.renewed | (moment.iteration == moment.settled_from)
+
+
+def _widening(product: Array, ridge: float) -> Array:
+    """Give what leads from the geometric mean of two lengths to that of the spread, where both are far apart."""
+    return jnp.clip((product / ridge) ** 2, 1.0, jnp.sqrt(jnp.maximum(product, 1.0)))
 
 
 def _begin_younger(windows: Windows) -> Windows:
@@ -230,7 +233,10 @@ class FisherDirection(Pytree):
     long as the other is short, between which an iteration would go back and forth; it leads each of the two to its own
     end. Each window of draws makes a step, in one pass that keeps nothing but sums; what an axis is worth is judged by
     draws that come after those that it was found from, so that one found in noise has a stretch of about one. The more
-    wrong of the two is used; where both are about as wrong, the one in use stays, as the step size suits it.
+    wrong of the two is used; where both are about as wrong, the one in use stays, as the step size suits it. On ridges
+    and in funnels a stretch goes towards the spread of the draws alone, as the scales of ``FisherDiagonal`` do: a
+    direction is narrow there in some places, along another line in others, and a metric that takes it to be as narrow
+    everywhere keeps the chain from walking along.
 
     Posteriors of many models are long or short along one direction that many variables share in: a level that a mean
     and its groups exchange, abilities against difficulties, the sum of a series.
@@ -249,6 +255,8 @@ class FisherDirection(Pytree):
         Share of the direction tried that is kept.
     loyalty
         How many times as wrong, in logs, the other axis has to be before it takes the place of the one in use.
+    ridge
+        Product of the variances of draws and gradients along an axis from which on the spread counts.
 
     Examples
     --------
@@ -276,6 +284,7 @@ class FisherDirection(Pytree):
     largest: float = 1e4
     inertia: float = 0.5
     loyalty: float = 1.25
+    ridge: float = 20.0
 
     def start(self, kernel: Kernel, state: State) -> tuple[Trial, Kernel]:
         scale = jnp.sqrt(kernel.metric.squared_scales)
@@ -302,7 +311,9 @@ class FisherDirection(Pytree):
         units = _units(scale / mine.scale)
         lengths = _inner(units**2, mine.axes**2)
         along = mine.squares / lengths + jnp.finfo(scale.dtype).tiny
-        stretches = jnp.clip(jnp.sqrt(along[0] / along[1]), 1 / self.largest, self.largest)
+        n = jnp.maximum(mine.count, 1)
+        stretches = jnp.sqrt(along[0] / along[1]) * _widening(along[0] / n * (along[1] / n), self.ridge)
+        stretches = jnp.clip(stretches, 1 / self.largest, self.largest)
         # Where there is no direction, as in a gradient of zero, it is that of all variables alike.
         tried = _unit(mine.axes / units, scale.shape[0] ** -0.5)
         draws, gradients = mine.products / units[:, None]

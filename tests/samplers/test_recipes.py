@@ -228,20 +228,27 @@ def test_no_direction_is_used_where_none_is_worth_it():
         assert chain.kernel.metric.stretch == 1
 
 
+def metric_learnt(value_and_grad, scale, start, draws):
+    """Give a metric of these scales that has seen draws from elsewhere, and their gradients."""
+    kernel = NUTSKernel(jnp.ones(()), RankOneMetric.unit(start).with_inverse_mass(scale**2))
+    mine, kernel = FisherDirection().start(kernel, State(start, *value_and_grad(start)))
+    update = jax.jit(FisherDirection().update)
+    for i, x in enumerate(draws):
+        moment = Moment(
+            jnp.int32(i), jnp.int32(len(draws)), State(x, *value_and_grad(x)), None, jnp.ones((), bool),
+            jnp.zeros((), bool),
+        )  # fmt: skip
+        mine, kernel, _ = update(mine, kernel, moment)
+    return kernel.metric
+
+
 def direction_learnt(variance, dim, start):
     """Give a metric that has seen a thousand exact draws, and the direction that is there."""
     log_density, (scale, u) = shared_direction(variance, dim)
-    value_and_grad = jax.jit(jax.value_and_grad(log_density))
-    state = State(start, *value_and_grad(start, (scale, u)))
-    kernel = NUTSKernel(jnp.ones(()), RankOneMetric.unit(start).with_inverse_mass(scale**2))
-    mine, kernel = FisherDirection().start(kernel, state)
-    update = jax.jit(FisherDirection().update)
-    for i, x in enumerate(np.random.default_rng(1).normal(size=(1000, dim))):
-        x = scale * (x + (np.sqrt(variance) - 1) * u * (u @ x))
-        state = State(x, *value_and_grad(x, (scale, u)))
-        moment = Moment(jnp.int32(i), jnp.int32(1000), state, None, jnp.ones((), bool), jnp.zeros((), bool))
-        mine, kernel, _ = update(mine, kernel, moment)
-    return kernel.metric, u
+    value_and_grad = jax.jit(jax.value_and_grad(lambda q: log_density(q, (scale, u))))
+    x = np.random.default_rng(1).normal(size=(1000, dim))
+    draws = scale * (x + (np.sqrt(variance) - 1) * (x @ u)[:, None] * u)
+    return metric_learnt(value_and_grad, scale, start, draws), u
 
 
 @pytest.mark.parametrize("start", [0.0, 1e-200, 1e200])
@@ -249,6 +256,23 @@ def test_a_direction_is_found_from_any_start(start):
     metric, u = direction_learnt(100.0, 40, jnp.full(40, start))
     assert abs(metric.direction @ u) > 0.95
     assert 50 < metric.stretch <= 100
+
+
+def test_along_a_bent_ridge_no_direction_is_short():
+    """A parabola with a narrow rim in two directions across all variables: narrow in one place, wide in the other."""
+    dim, width = 30, 0.01
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(dim, dim)))[0]
+
+    def log_density(q):
+        x = jnp.asarray(turn) @ q
+        return -0.5 * jnp.sum(x[1:] ** 2) - 0.5 * ((x[0] - x[1] ** 2) / width) ** 2
+
+    x = np.random.default_rng(1).normal(size=(1000, dim))
+    x[:, 0] = x[:, 1] ** 2 + width * x[:, 0]
+    value_and_grad = jax.jit(jax.value_and_grad(log_density))
+    metric = metric_learnt(value_and_grad, jnp.ones(dim), jnp.full(dim, 0.5), x @ turn)
+    # Along its second axis draws vary by 1 and gradients by 40000, whose geometric mean is 0.005.
+    assert metric.stretch > 0.5
 
 
 def test_of_two_axes_that_are_as_wrong_the_one_in_use_stays():
