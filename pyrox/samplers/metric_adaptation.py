@@ -247,6 +247,8 @@ class FisherDirection(Pytree):
         Draws in a window, in the first 30 % of the warm-up and later.
     growth
         Later windows are at least this share of the iterations since that time.
+    first_use
+        Share of those 30 % after which a direction is used; what came before may be the way from far away.
     worthwhile
         Smallest stretch, or its inverse, for which a direction is used.
     largest
@@ -280,6 +282,7 @@ class FisherDirection(Pytree):
     early_window: int = 40
     late_window: int = 80
     growth: float = 0.4
+    first_use: float = 0.5
     worthwhile: float = 2.0
     largest: float = 1e4
     inertia: float = 0.5
@@ -295,16 +298,17 @@ class FisherDirection(Pytree):
 
     def update(self, mine: Trial, kernel: Kernel, moment: Moment) -> tuple[Trial, Kernel, Array]:
         early, open_ = moment.iteration < moment.settled_from, moment.iteration < moment.metric_until
+        useful = moment.iteration >= self.first_use * moment.settled_from
         pair = _pair(moment.state)
         mine, _ = do_if(open_ & moment.moved, lambda mine: _look(mine, pair), mine)
         late_window = jnp.maximum(self.late_window, self.growth * (moment.iteration - moment.settled_from))
         ends = open_ & (mine.count >= jnp.where(early, self.early_window, late_window))
         # What came before tells of the way to the posterior.
         anew = moment.iteration == moment.settled_from
-        (mine, metric), _ = do_if(ends | anew, lambda both: self._turn(*both, anew, early), (mine, kernel.metric))
+        (mine, metric), _ = do_if(ends | anew, lambda both: self._turn(*both, anew, useful), (mine, kernel.metric))
         return mine, kernel.replace(metric=metric), moment.renewed
 
-    def _turn(self, mine: Trial, metric: Metric, anew: Array, early: Array) -> tuple[Trial, Metric]:
+    def _turn(self, mine: Trial, metric: Metric, anew: Array, useful: Array) -> tuple[Trial, Metric]:
         """Use the better axis on trial as far as it is worth it, and try two that are better."""
         scale = jnp.sqrt(metric.squared_scales)
         # The window began with other scales: the axes have other lengths in these.
@@ -321,8 +325,9 @@ class FisherDirection(Pytree):
         wrong = jnp.log(stretches)
         which = jnp.argmax(jnp.abs(wrong) * jnp.where(wrong * jnp.log(metric.stretch) > 0, self.loyalty, 1.0))
         stretch = stretches[which]
-        used = ~early & ~anew & ((stretch > self.worthwhile) | (stretch < 1 / self.worthwhile))
-        metric = metric.with_direction(tried[which], jnp.where(used, stretch, 1.0))
+        used = useful & ((stretch > self.worthwhile) | (stretch < 1 / self.worthwhile))
+        better = metric.with_direction(tried[which], jnp.where(used, stretch, 1.0))
+        metric = jax.tree.map(lambda now, then: jnp.where(anew, now, then), metric, better)
         return _try(jnp.where(anew, tried, improved), scale), metric
 
 
