@@ -248,7 +248,7 @@ class FisherDirection(Pytree):
     growth
         Later windows are at least this share of the iterations since that time.
     first_use
-        Share of those 30 % after which a direction is used; what came before may be the way from far away.
+        Share of those 30 % after which a direction is used, from the second window on.
     worthwhile
         Smallest stretch, or its inverse, for which a direction is used.
     largest
@@ -298,12 +298,13 @@ class FisherDirection(Pytree):
 
     def update(self, mine: Trial, kernel: Kernel, moment: Moment) -> tuple[Trial, Kernel, Array]:
         early, open_ = moment.iteration < moment.settled_from, moment.iteration < moment.metric_until
-        useful = moment.iteration >= self.first_use * moment.settled_from
+        # The first window is never of use: it may be the way from far away.
+        useful = moment.iteration >= jnp.maximum(self.first_use * moment.settled_from, 2 * self.early_window - 1)
         pair = _pair(moment.state)
         mine, _ = do_if(open_ & moment.moved, lambda mine: _look(mine, pair), mine)
         late_window = jnp.maximum(self.late_window, self.growth * (moment.iteration - moment.settled_from))
         ends = open_ & (mine.count >= jnp.where(early, self.early_window, late_window))
-        # What came before tells of the way to the posterior.
+        # What came before tells of the way to the posterior: the metric keeps its direction until more is known.
         anew = moment.iteration == moment.settled_from
         (mine, metric), _ = do_if(ends | anew, lambda both: self._turn(*both, anew, useful), (mine, kernel.metric))
         return mine, kernel.replace(metric=metric), moment.renewed

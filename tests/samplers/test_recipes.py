@@ -228,6 +228,17 @@ def test_no_direction_is_used_where_none_is_worth_it():
         assert chain.kernel.metric.stretch == 1
 
 
+@pytest.mark.parametrize(("num_warmup", "unused", "used"), [(1000, 149, 250), (500, 78, 160)])
+def test_a_direction_is_used_when_the_way_from_afar_is_over(num_warmup, unused, used):
+    log_density, data = shared_direction(100.0)
+    program = ChainProgram(log_density, 40, data, recipe=Recipe())
+    chain = program.start(np.array([0, 1], np.uint32), np.full(40, 1000.0), num_warmup, 0.8)
+    chain, _, _ = program.advance(chain, data, unused)
+    assert chain.kernel.metric.stretch == 1
+    chain, _, _ = program.advance(chain, data, used - unused)
+    assert chain.kernel.metric.stretch > 2
+
+
 def metric_learnt(value_and_grad, scale, start, draws):
     """Give a metric of these scales that has seen draws from elsewhere, and their gradients."""
     kernel = NUTSKernel(jnp.ones(()), RankOneMetric.unit(start).with_inverse_mass(scale**2))
