@@ -292,11 +292,13 @@ def test_of_two_axes_that_are_as_wrong_the_one_in_use_stays():
     program = ChainProgram(lambda q, _: -0.5 * q @ (precision @ q), 20, (), recipe=Recipe())
     for seed in range(12):
         chain = program.start(np.array([0, seed], np.uint32), np.ones(20), 1000, 0.8)
+        # The short windows of the first 30 % choose for the time being.
+        chain, _, _ = program.advance(chain, (), 300)
         sides = set()
         while chain.iteration < 1000:
             chain, _, _ = program.advance(chain, (), 20)
             sides.add(float(np.sign(np.log(chain.kernel.metric.stretch))))
-        assert sides in ({0.0, 1.0}, {0.0, -1.0}), seed
+        assert sides in ({1.0}, {-1.0}, {0.0, 1.0}, {0.0, -1.0}), seed
 
 
 def test_a_start_along_the_short_axis_does_not_hide_the_long_one():
