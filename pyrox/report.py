@@ -12,7 +12,7 @@ from pyrox.findings import Facts, Finding, Quality, Report
 from pyrox.funnels import LINKED, advise_centring, find_ruler, word_funnel
 from pyrox.labelled import LabelledDraws, join_words, worst
 from pyrox.mixing import normal_quantile, rank_rhat_and_ess
-from pyrox.separation import energy_fraction, longest_rest, odd_chains, rotation_scores
+from pyrox.separation import any_while_resting, energy_fraction, longest_rest, odd_chains, rotation_scores
 
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
@@ -178,8 +178,8 @@ def _judge_divergences(draws: LabelledDraws, stats: Mapping[str, np.ndarray]) ->
     message = f"There {they} after tuning. Increase `target_accept` or reparameterize."
     if count < _MIN_DIVERGENCES:
         return [Finding("divergences", message, chains=chains)]
-    # A chain that stands still diverges again and again, which tells no more than once.
-    told = np.where(draws.repeats, np.nan, diverging)
+    # A chain that stands still diverges again and again at one place, which tells no more than once.
+    told = np.where(draws.repeats, np.nan, any_while_resting(diverging, draws.repeats))
     told = np.where(draws.repeats, np.nanmean(told, axis=1, keepdims=True), told)
     scores = {name: rotation_scores(x, told) for name, x in draws.values.items()}
     ruler = find_ruler(draws, worst({name: np.abs(z[..., 0]) for name, z in scores.items()}))

@@ -9,12 +9,14 @@ def rotation_scores(x: np.ndarray, series: np.ndarray) -> np.ndarray:
     r"""Measure how closely each quantity goes with a series, against all rotations of that series.
 
     .. math:: z = \frac{S - \mathrm{E} S}{\sqrt{\mathrm{Var} S}}, \qquad
-              S = \sum_{c, n} s_{c, n}\, d_{c, n}
+              S = \sum_c w_c \sum_n s_{c, n}\, d_{c, n}
 
     with the normal scores :math:`s` of the quantity and the series :math:`d`, which could as well have begun at any
     other draw of its chain: mean and variance are those over independent rotations within the chains. Rotations keep
     the autocorrelation of both, so that a slow chain is no false alarm, and a chain that differs from others as a
-    whole is none either. If the two are independent, z is about standard normal.
+    whole is none either. If the two are independent, z is about standard normal. The weight :math:`w` of a chain is
+    the variance that independent draws would give its sum, over the one it has: chains in which the series comes in
+    a few long stretches tell little, and must not drown the others.
 
     Parameters
     ----------
@@ -49,10 +51,15 @@ def rotation_scores(x: np.ndarray, series: np.ndarray) -> np.ndarray:
         for column, values in enumerate((block, np.abs(block - middle))):
             scores = rank_scores(values)
             scores -= np.mean(scores, axis=2, keepdims=True)
-            sums = np.einsum("ecd,cd->e", scores, target)
+            sums = np.einsum("ecd,cd->ec", scores, target)
             # The variance over the rotations of one chain is a sum over frequencies; chains rotate independently.
-            variance = np.sum(np.abs(np.fft.fft(scores, axis=2)) ** 2 * power, axis=(1, 2)) / draws**2
-            found[:, column] = np.where(variance > 1e-12 * draws, sums / np.sqrt(variance), np.nan)
+            variance = np.sum(np.abs(np.fft.fft(scores, axis=2)) ** 2 * power, axis=2) / draws**2
+            told = variance > 1e-12 * draws
+            independent = np.sum(scores**2, axis=2) * np.sum(target**2, axis=1) / draws
+            weights = np.where(told, independent / np.where(told, variance, 1.0), 0.0)
+            deviation = np.sqrt(np.sum(weights**2 * variance, axis=1))
+            known = told.any(axis=1)
+            found[:, column] = np.where(known, np.sum(weights * sums, axis=1) / np.where(known, deviation, 1.0), np.nan)
         found[np.isnan(block).any(axis=(1, 2))] = np.nan
         return found
 
@@ -152,6 +159,30 @@ def longest_rest(repeats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if runs.size:
             lengths[chain], begins[chain] = runs.max(), edges[::2][runs.argmax()]
     return lengths, begins
+
+
+def any_while_resting(marks: np.ndarray, repeats: np.ndarray) -> np.ndarray:
+    """Tell of each draw whether it, or one that repeats it, is marked.
+
+    Parameters
+    ----------
+    marks
+        Which draws are marked, shape ``(chain, draw)``.
+    repeats
+        Which draws repeat the one before, of the same shape.
+
+    Returns
+    -------
+    Shape ``(chain, draw)``: the same for all draws at one place.
+
+    Examples
+    --------
+    >>> marks = np.array([[False, False, True, False]])
+    >>> any_while_resting(marks, np.array([[False, True, True, False]]))
+    array([[ True,  True,  True, False]])
+    """
+    places = np.cumsum(np.pad(~repeats[:, 1:], ((0, 0), (1, 0)), constant_values=True).ravel()) - 1
+    return (np.bincount(places, weights=marks.ravel()) > 0)[places].reshape(marks.shape)
 
 
 def energy_fraction(energy: np.ndarray) -> np.ndarray:

@@ -524,6 +524,24 @@ def test_rotation_scores_are_standard_normal_without_a_link():
     assert np.isnan(exact).all()
 
 
+def test_a_chain_with_most_of_the_divergences_does_not_hide_where_the_others_gather():
+    log_scale, x = hierarchy(0)
+    diverging = (log_scale < -2.5) & (np.random.default_rng(1).random(log_scale.shape) < 0.5)
+    diverging[3, 200:700] = True
+    assert d.diagnose(labelled(tau=log_scale, x=x, s_diverging=diverging)).findings[0].variables == ("tau", "x")
+
+
+def test_divergences_of_draws_that_repeat_a_place_count_once_there():
+    # Where a chain rests, the transition that came there did not diverge; those that fail to leave do.
+    log_scale, x = hierarchy(0)
+    diverging = np.zeros(log_scale.shape, bool)
+    for chain, draw in zip(*np.nonzero(log_scale < -2.5), strict=True):
+        rest = slice(draw, draw + 4)
+        log_scale[chain, rest], x[chain, rest] = log_scale[chain, draw], x[chain, draw]
+        diverging[chain, draw + 1 : draw + 4] = True
+    assert d.diagnose(labelled(tau=log_scale, x=x, s_diverging=diverging)).findings[0].variables[:1] == ("tau",)
+
+
 def test_chains_that_disagree_are_named():
     x = slow_noise(0, (4, 500, 3), 0.5)
     x[2, :, 1] += 6.0
