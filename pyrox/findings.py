@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrox import _html as html
 
-_NOTED = ("target_accept", "max_treedepth", "adaptation")  # of the settings
+_NOTED = ("target_accept", "max_treedepth", "adaptation", "trajectories")  # of the settings
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from pyrox.typing import Key
 # Mean acceptance that step sizes aim at unless told: at first, and at most after divergences in the warm-up.
 _ACCEPTANCE = (0.8, 0.9)
 _WORD = 2**32 - 1
-NUTS_DEFAULTS = {"adaptation": "rank_one", "target_accept": None, "max_treedepth": 10}
+NUTS_DEFAULTS = {"adaptation": "rank_one", "target_accept": None, "max_treedepth": 10, "trajectories": "mixed"}
+_TRAJECTORIES = ("mixed", "turning")
 
 # Arguments of PyMC and NumPyro that have no place here, and what serves instead.
 _ADVICE = {
@@ -85,7 +86,7 @@ class Settings:
         Draws to keep from each chain, and iterations of warm-up before them.
     chains, cores
         Number of chains, and of those that run at a time.
-    adaptation, target_accept, max_treedepth
+    adaptation, target_accept, max_treedepth, trajectories
         How the sampler is tuned; see ``px.sample``.
     keep_warmup
         Whether the warm-up is kept.
@@ -100,6 +101,7 @@ class Settings:
     adaptation: str = NUTS_DEFAULTS["adaptation"]
     target_accept: float | None = NUTS_DEFAULTS["target_accept"]
     max_treedepth: int = NUTS_DEFAULTS["max_treedepth"]
+    trajectories: str = NUTS_DEFAULTS["trajectories"]
     keep_warmup: bool = False
     fused: bool | None = None
 
@@ -115,6 +117,8 @@ class Settings:
             require_flags(fused=self.fused)
         if self.adaptation not in ADAPTATIONS:
             raise ValueError(f"adaptation is one of {', '.join(map(repr, ADAPTATIONS))}, not {self.adaptation!r}")
+        if self.trajectories not in _TRAJECTORIES:
+            raise ValueError(f"trajectories is {' or '.join(map(repr, _TRAJECTORIES))}, not {self.trajectories!r}")
 
     @property
     def acceptance(self) -> tuple[float, float]:
@@ -124,7 +128,8 @@ class Settings:
     @property
     def recipe(self) -> Recipe:
         """What a chain is compiled for."""
-        return Recipe(adaptation=self.adaptation, max_tree_depth=int(self.max_treedepth))
+        depth, mixed = int(self.max_treedepth), self.trajectories == "mixed"
+        return Recipe(adaptation=self.adaptation, max_tree_depth=depth, mixed=mixed)
 
 
 def require_count(name: str, value: Any, least: int) -> None:

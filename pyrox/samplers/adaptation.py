@@ -167,6 +167,72 @@ class DualAveraging(Pytree):
         return mine, kernel.replace(step_size=step_size, careful=careful), moment.renewed
 
 
+class LengthState(NamedTuple):
+    """How long trajectories last that look for turns."""
+
+    mean: Array
+    count: Array  # of those that it is a mean of
+
+
+class TrajectoryLength(Pytree):
+    r"""Length of the trajectories that do not look for turns: a part of the mean of those that do.
+
+    .. math:: T = 0.65 \, \overline{n \epsilon}
+
+    Those that do go on beyond half a turn, which takes them to the other side of the posterior: means are known the
+    better for it, variances the worse. Of lengths between T / 2 and T most draws are as good for the one as for the
+    other.
+
+    Attributes
+    ----------
+    part
+        What part of the mean the length is.
+    memory
+        Number of trajectories after which the first ones are forgotten.
+    least
+        Number of trajectories from which on the mean is known.
+    period
+        Every how many iterations a trajectory is measured, once it is.
+    begin
+        Share of the warm-up after which the length is used.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pyrox.samplers import DiagonalMetric, NUTSKernel, State
+    >>> kernel = NUTSKernel(1.0, DiagonalMetric(jnp.ones(2)))
+    >>> mine, kernel = TrajectoryLength().start(kernel, State(jnp.ones(2), jnp.zeros(()), jnp.zeros(2)))
+    >>> kernel.trajectory_length.item()
+    0.0
+    """
+
+    part: float = 0.65
+    memory: float = 50.0
+    least: float = 10.0
+    period: int = 10
+    begin: float = 0.15
+
+    def start(self, kernel: Kernel, state: State) -> tuple[LengthState, Kernel]:
+        zero = jnp.zeros_like(state.log_density)
+        return LengthState(zero, zero), kernel.replace(trajectory_length=zero)
+
+    def search(self, mine: LengthState, kernel: Kernel, info: Info) -> tuple[LengthState, Kernel, Array]:
+        return mine, kernel, jnp.ones((), bool)
+
+    def update(self, mine: LengthState, kernel: Kernel, moment: Moment) -> tuple[LengthState, Kernel, Array]:
+        measured = (kernel.trajectory_length == 0) & ~(moment.info.diverging > 0)
+        count = mine.count + measured
+        time = moment.info.n_steps * moment.info.step_size
+        mean = mine.mean + jnp.where(measured, (time - mine.mean) / jnp.clip(count, 1, self.memory), 0)
+        # Times are in the metric's units.
+        count = jnp.where(moment.renewed, 0, count)
+        known = (count >= self.least) & (moment.iteration >= self.begin * moment.num_warmup)
+        last = moment.iteration == moment.num_warmup - 1
+        used = known & (last | (moment.iteration % self.period != 0))
+        kernel = kernel.replace(trajectory_length=jnp.where(used, self.part * mean, 0))
+        return LengthState(mean, count), kernel, moment.renewed
+
+
 class FixedStepSize(Pytree):
     """A step size that is not adapted."""
 

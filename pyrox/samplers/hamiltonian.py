@@ -173,6 +173,7 @@ class HMC:
             step_size=float(step_size),
             trajectory_length=float(trajectory_length or 2 * math.pi),
             kinetic_fn=kinetic_fn,
+            mixed=False,
         )
         self._source: Source | None = None
 

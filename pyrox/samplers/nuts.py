@@ -21,8 +21,11 @@ MAX_ENERGY_ERROR = 1000.0
 # which one or two do. Three or seven points then make a little more than half a turn of an isotropic posterior; between
 # the two ranges seven or more points one step apart do.
 _SHORT_STEP, _LONG_STEPS = 0.4, (0.54, 0.82)
-# The number whose random number chooses between the two.
-_STRIDE_NUMBER = np.int32(-(2**31) + 1)
+# Where the length of trajectories is known: the share of transitions that look for turns all the same, and the part of
+# the length that the shortest of the others have.
+_TURNING_SHARE, _SHORTEST_PART = 0.1, 0.5
+# The numbers whose random numbers choose: between two strides, between the kinds of transitions, and a length.
+_STRIDE_NUMBER, _KIND_NUMBER, _LENGTH_NUMBER = (np.int32(-(2**31) + i) for i in (1, 2, 3))
 
 
 class Proposal(NamedTuple):
@@ -90,6 +93,15 @@ class Origin(NamedTuple):
     seed: Array  # of the random numbers
 
 
+class Plan(NamedTuple):
+    """How a transition goes on, as far as that is settled beforehand."""
+
+    stride: Array  # number of leapfrogs from point to point
+    stride_depth: Array  # how many doublings lead to so many
+    max_doublings: Array  # of the points
+    limited: Array  # whether a trajectory of so many doublings may have been cut off
+
+
 class Subtree(NamedTuple):
     """The piece that is being added to one end of a trajectory, leaf by leaf."""
 
@@ -128,6 +140,12 @@ class NUTSKernel(Pytree):
     be half a turn. Every transition draws one of two strides, for some narrow direction may turn by half with one: a
     chain would find itself mirrored there again and again, never nearer to the centre nor further from it.
 
+    To look for turns makes trajectories about twice as long as they need to be: half of one has to be made again in
+    the other direction, or beyond the turn. So where the length that suits a posterior is known, nine transitions in
+    ten are plain Hamiltonian Monte Carlo: leapfrogs over a part of that length, drawn between its half and the whole,
+    whose end is accepted or rejected. That is a trajectory of one doubling whose second point lies so many leapfrogs
+    away. The other transitions go on until they turn, wherever a posterior asks for more than the length allows.
+
     Parameters
     ----------
     step_size
@@ -138,6 +156,8 @@ class NUTSKernel(Pytree):
         Length of the checkpoint arrays: no trajectory has more than ``2 ** max_doublings`` steps.
     careful
         Share of transitions that take a quarter of the step.
+    trajectory_length
+        Longest time that a trajectory lasts which does not look for turns; 0 where all do.
     strides
         Whether points may be several leapfrogs apart, unless transitions have to be careful; for a metric that knows
         how wide the posterior is.
@@ -160,12 +180,15 @@ class NUTSKernel(Pytree):
     .. [1] Hoffman and Gelman (2014), The No-U-Turn Sampler, Journal of Machine Learning Research 15.
     .. [2] Betancourt (2017), A conceptual introduction to Hamiltonian Monte Carlo, arXiv:1701.02434.
     .. [3] Stan Development Team, Stan Reference Manual, section on the no-U-turn sampler: the tests between halves.
+    .. [4] Hoffman, Radul and Sountsov (2021), An adaptive-MCMC scheme for setting trajectory lengths in Hamiltonian
+       Monte Carlo, AISTATS: lengths drawn at random, and how they compare with the no-U-turn sampler.
     """
 
     step_size: Array
     metric: Metric
     max_doublings: int = static(default=10)
     careful: Array | float = 0.0
+    trajectory_length: Array | float = 0.0
     strides: bool = static(default=False)
 
     def step(self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array) -> tuple[State, Info]:
@@ -174,10 +197,9 @@ class NUTSKernel(Pytree):
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
         chosen_size = choose_step_size(self, seed, state.position.dtype)
         step_size = jnp.where(fresh, 0.0, chosen_size)
-        stride, first_doublings = self._choose_stride(seed, step_size, max_tree_depth)
-        max_doublings = max_tree_depth - first_doublings
+        plan = self._plan(seed, step_size, max_tree_depth)
         start, kinetic_energy = self._start(self.metric.momentum(noise), state, step_size)
-        origin = Origin(stride, kinetic_energy - state.log_density, fresh, seed)
+        origin = Origin(plan.stride, kinetic_energy - state.log_density, fresh, seed)
 
         def double(t: Trajectory) -> Trajectory:
             # Numbers of the leaves count up from zero, those of the doublings down from minus one.
@@ -190,7 +212,7 @@ class NUTSKernel(Pytree):
                 lambda sub: self._grow(sub, dt, leaves, origin, value_and_grad),
                 _sprout(t, dt),
             )
-            return _join(t, sub, origin, max_doublings)
+            return _join(t, sub, origin, plan.max_doublings)
 
         t = lax.while_loop(lambda t: ~t.finished, double, start)
         new = State(t.chosen.position, t.chosen.log_density, t.chosen.gradient)
@@ -198,15 +220,28 @@ class NUTSKernel(Pytree):
             lp=new.log_density,
             acceptance_rate=t.account.total_acceptance / t.account.num_points,
             step_size=chosen_size,
-            tree_depth=t.depth + first_doublings,
-            n_steps=t.account.num_points * origin.stride,
+            tree_depth=t.depth + plan.stride_depth,
+            n_steps=t.account.num_points * plan.stride,
             diverging=t.account.diverging,
             energy=origin.energy + t.chosen.energy_error,
             energy_error=t.chosen.energy_error,
             max_energy_error=t.account.worst_energy_error,
-            reached_max_treedepth=(t.depth >= max_doublings) & ~t.account.diverging,
+            reached_max_treedepth=plan.limited & (t.depth >= plan.max_doublings) & ~t.account.diverging,
         )
         return new, info
+
+    def _plan(self, seed: Array, step_size: Array, max_tree_depth: Array) -> Plan:
+        """Choose what kind of transition to make: one that looks for turns, or one of a length that is drawn."""
+        dtype, yes = step_size.dtype, jnp.ones((), bool)
+        stride, depth = self._choose_stride(seed, step_size, max_tree_depth)
+        turning = Plan(stride, depth, max_tree_depth - depth, yes)
+        part = 1 - (1 - _SHORTEST_PART) * uniform(seed, _LENGTH_NUMBER, dtype)
+        wanted = jnp.ceil(part * self.trajectory_length / jnp.where(step_size > 0, step_size, 1))
+        most = jnp.left_shift(1, max_tree_depth) - 1
+        steps = jnp.clip(wanted, 1, most).astype(jnp.int32)
+        straight = Plan(steps, 31 - lax.clz(steps), jnp.int32(1), wanted > most)
+        known = (self.trajectory_length > 0) & (step_size == self.step_size)
+        return _select(known & (uniform(seed, _KIND_NUMBER, dtype) >= _TURNING_SHARE), straight, turning)
 
     def _choose_stride(self, seed: Array, step_size: Array, max_tree_depth: Array) -> tuple[Array, Array]:
         """Give the number of leapfrogs from point to point, and how many doublings lead to so many."""

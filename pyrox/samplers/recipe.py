@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyrox.samplers.adaptation import Adapter, DualAveraging, FixedStepSize
+from pyrox.samplers.adaptation import Adapter, DualAveraging, FixedStepSize, TrajectoryLength
 from pyrox.samplers.directions import WINDOW
 from pyrox.samplers.hmc import HMCKernel
 from pyrox.samplers.kernel import Kernel
@@ -74,6 +74,9 @@ class Recipe:
         The step size, or where the search for the first one begins.
     trajectory_length
         Time that a trajectory of ``"hmc"`` lasts.
+    mixed
+        Whether most transitions of ``"nuts"`` have a length that is learnt from those that look for turns; see
+        ``NUTSKernel``. Not with ``"stan"`` or no adaptation, which are taken at their word.
     max_tree_depth
         Most doublings of a trajectory.
     kinetic_fn
@@ -96,6 +99,7 @@ class Recipe:
     max_tree_depth: int = 10
     kinetic_fn: Callable | None = None
     strides: bool = True
+    mixed: bool = True
 
     def __post_init__(self) -> None:
         if self.adaptation is not None and self.adaptation not in ADAPTATIONS:
@@ -122,18 +126,24 @@ class Recipe:
         one = np.ones((), position.dtype)
         if self.algorithm == "hmc":
             return HMCKernel(one, metric, self.trajectory_length * one, 0 * one)
-        # Steps are short or long only as the metric goes, and Stan's is the identity for a while; in few dimensions a
-        # narrow direction, rather than the width of the others, is likely to decide how long they are.
-        known = self.adaptation not in (None, "stan") and self.kinetic_fn is None
-        strides = self.strides and known and position.shape[0] >= _MANY_DIMENSIONS
-        return NUTSKernel(one, metric, self.max_tree_depth, 0 * one, strides=strides)
+        # In few dimensions a narrow direction, rather than the width of the others, is likely to decide how long steps
+        # are.
+        strides = self.strides and self._knows_widths and position.shape[0] >= _MANY_DIMENSIONS
+        return NUTSKernel(one, metric, self.max_tree_depth, 0 * one, 0 * one, strides=strides)
+
+    @property
+    def _knows_widths(self) -> bool:
+        """Whether times are long or short as the posterior is wide: Stan's metric is the identity for a while."""
+        return self.adaptation not in (None, "stan") and self.kinetic_fn is None
 
     def adapters(self, target_accept: Array) -> tuple[Adapter, ...]:
         """Give what a chain learns: its metric, then the step size for it."""
-        metric = (adapter() for adapter in self._adaptation.adapters)
+        adapters = [adapter() for adapter in self._adaptation.adapters]
+        if self.mixed and self._knows_widths and self.algorithm == "nuts":
+            adapters.append(TrajectoryLength())
         if self.adapt_step_size:
-            return *metric, DualAveraging(target_accept, self.step_size)
-        return *metric, FixedStepSize(self.step_size)
+            return *adapters, DualAveraging(target_accept, self.step_size)
+        return *adapters, FixedStepSize(self.step_size)
 
 
 STANDARD = Recipe()
