@@ -175,18 +175,19 @@ class LengthState(NamedTuple):
 
 
 class TrajectoryLength(Pytree):
-    r"""Length of the trajectories that do not look for turns: a part of the mean of those that do.
+    r"""Length of the trajectories that do not look for turns, from the mean length of those that do.
 
-    .. math:: T = 0.65 \, \overline{n \epsilon}
+    .. math:: T = 2.5 \, (\overline{n \epsilon} / 4)^{0.7}
 
-    Those that do go on beyond half a turn, which takes them to the other side of the posterior: means are known the
-    better for it, variances the worse. Of lengths between T / 2 and T most draws are as good for the one as for the
-    other.
+    Those that do go on beyond half a turn, to the other side of the posterior, which makes means known the better and
+    variances the worse. Where the metric has made all directions alike they last about 4, and lengths between T / 2
+    and T are about a quarter of a turn: draws that depend little on those before, in either respect. Where one
+    direction is longer than the metric knows, they last longer, for its sake: the others have turned by then.
 
     Attributes
     ----------
-    part
-        What part of the mean the length is.
+    length, turning, power
+        The constants 2.5, 4 and 0.7.
     memory
         Number of trajectories after which the first ones are forgotten.
     least
@@ -206,7 +207,9 @@ class TrajectoryLength(Pytree):
     0.0
     """
 
-    part: float = 0.65
+    length: float = 2.5
+    turning: float = 4.0
+    power: float = 0.7
     memory: float = 50.0
     least: float = 10.0
     period: int = 10
@@ -229,7 +232,8 @@ class TrajectoryLength(Pytree):
         known = (count >= self.least) & (moment.iteration >= self.begin * moment.num_warmup)
         last = moment.iteration == moment.num_warmup - 1
         used = known & (last | (moment.iteration % self.period != 0))
-        kernel = kernel.replace(trajectory_length=jnp.where(used, self.part * mean, 0))
+        length = self.length * (mean / self.turning) ** self.power
+        kernel = kernel.replace(trajectory_length=jnp.where(used, length, 0))
         return LengthState(mean, count), kernel, moment.renewed
 
 

@@ -169,7 +169,7 @@ def test_what_the_emitter_refuses_is_compiled_the_ordinary_way(monkeypatch):
 
 def test_chains_side_by_side_equal_chains_one_by_one():
     data, num = jnp.zeros(DIM), 3
-    one = ChainProgram(normal, DIM, data, fused=False)
+    one = ChainProgram(normal, DIM, data, fused=False, recipe=Recipe(strides=False, mixed=False))
     many = ChainProgram(normal, DIM, data, lanes=num)
     starts = [one.start(key(i), np.full(DIM, 0.5 + i), 100, 0.8) for i in range(num)]
     together, draws, stats = many.advance(stack(many.evaluate(starts, data)), data, 200)

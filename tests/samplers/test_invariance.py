@@ -109,6 +109,8 @@ KERNELS = {
     "careful nuts": lambda step_size, metric, length: NUTSKernel(step_size, metric, careful=jnp.array(0.5)),
     "nuts of one or two a point": lambda step_size, metric, length: NUTSKernel(1.5 * step_size, metric, strides=True),
     "nuts of three or four": lambda step_size, metric, length: NUTSKernel(0.8 * step_size, metric, strides=True),
+    "mixed": lambda step_size, metric, length: NUTSKernel(step_size, metric, trajectory_length=2 * length),
+    "careful mixed": lambda step_size, metric, length: NUTSKernel(step_size, metric, 10, jnp.array(0.5), 2 * length),
     "careful hmc": lambda step_size, metric, length: HMCKernel(step_size, metric, length, jnp.array(0.5)),
 }
 
@@ -155,8 +157,17 @@ class Striding(Recipe):
         return super().kernel(position).replace(strides=True)
 
 
+class Mixing(Recipe):
+    """A recipe that is taken to know how long trajectories are to be."""
+
+    def kernel(self, position):
+        return super().kernel(position).replace(trajectory_length=2 * np.ones((), position.dtype))
+
+
 @pytest.mark.native
-@pytest.mark.parametrize(("algorithm", "kind"), [("nuts", Recipe), ("nuts", Striding), ("hmc", Recipe)])
+@pytest.mark.parametrize(
+    ("algorithm", "kind"), [("nuts", Recipe), ("nuts", Striding), ("nuts", Mixing), ("hmc", Recipe)]
+)
 def test_the_compiled_chain_leaves_it_alone(algorithm, kind):
     """The native kernel of a whole chain: emitted by another compiler than the kernels above."""
     recipe = kind(algorithm, None, adapt_step_size=False, step_size=0.4, trajectory_length=1.3, max_tree_depth=5)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import pyrox as px
-from pyrox.samplers.adaptation import DualAveraging, Moment
+from pyrox.samplers.adaptation import DualAveraging, Moment, TrajectoryLength
 from pyrox.samplers.chain import Phase, renew
 from pyrox.samplers.compile import ChainProgram, stack
 from pyrox.samplers.directions import WINDOW, empty_window, estimate, record
@@ -482,5 +482,61 @@ def test_strides_are_for_many_dimensions_whose_widths_are_known(recipe, dim, str
     assert recipe.kernel(np.ones(dim)).strides is strides
 
 
-def test_side_by_side_no_chain_waits_for_a_longer_stride():
-    assert ChainProgram(lambda q, _: -0.5 * jnp.sum(q**2), 8, (), lanes=2).recipe == Recipe(strides=False)
+@pytest.mark.parametrize("name", ["rank_one", "diag", "low_rank", "dense"])
+def test_lengths_are_learnt_from_the_trajectories_that_turn(name):
+    program = ChainProgram(correlated, DIM, jnp.zeros(DIM), recipe=Recipe(adaptation=name))
+    chain = program.start(np.array([0, 1], np.uint32), np.ones(DIM), 600, 0.8)
+    chain, _, stats = program.advance(chain, jnp.zeros(DIM), 600)
+    length = float(chain.kernel.trajectory_length)
+    chain, _, stats = program.advance(chain._replace(kernel=chain.kernel.replace(trajectory_length=np.zeros(()))), jnp.zeros(DIM), 1000)  # fmt: skip
+    times = stats[:, COLUMN["n_steps"]] * stats[:, COLUMN["step_size"]]
+    # A mean of the last fifty, at least, of the warm-up.
+    assert abs(length / (0.62 * times.mean()) - 1) < 4 * times.std() / times.mean() / 50**0.5
+
+
+@pytest.mark.parametrize(
+    "recipe", [Recipe(mixed=False), Recipe(adaptation="stan"), Recipe(adaptation=None), Recipe(algorithm="hmc")]
+)
+def test_lengths_are_learnt_where_they_are_asked_for_and_widths_known(recipe):
+    program = ChainProgram(correlated, DIM, jnp.zeros(DIM), recipe=recipe)
+    chain = program.start(np.array([0, 1], np.uint32), np.ones(DIM), 300, 0.8)
+    chain, _, _ = program.advance(chain, jnp.zeros(DIM), 300)
+    assert not any(isinstance(adapter, TrajectoryLength) for adapter in recipe.adapters(chain.target_accept))
+    assert chain.kernel.trajectory_length == (recipe.trajectory_length if recipe.algorithm == "hmc" else 0)
+
+
+def test_a_length_is_measured_anew_in_the_units_of_a_new_metric():
+    adapter, kernel = TrajectoryLength(), Recipe().kernel(jnp.zeros(2))
+    mine, kernel = adapter.start(kernel, init(jnp.zeros(2)))
+
+    def after(mine, kernel, iterations, n_steps, *, diverging=False, renewed=False):
+        for i in iterations:
+            info = Info(**dict.fromkeys(Info._fields, jnp.zeros(())))
+            info = info._replace(n_steps=jnp.int32(n_steps), step_size=jnp.array(0.5), diverging=jnp.array(diverging))
+            moment = Moment(
+                jnp.int32(i), jnp.int32(1000), init(jnp.zeros(2)), info, jnp.ones((), bool), jnp.array(renewed)
+            )
+            mine, kernel, _ = adapter.update(mine, kernel, moment)
+        return mine, kernel
+
+    mine, kernel = after(mine, kernel, range(140), 7)
+    assert kernel.trajectory_length == 0  # too early
+    mine, kernel = after(mine, kernel, [151], 7)
+    np.testing.assert_allclose(kernel.trajectory_length, 0.62 * 3.5)
+    # What does not look for turns tells nothing.
+    mine, kernel = after(mine, kernel, range(152, 160), 1000)
+    np.testing.assert_allclose(kernel.trajectory_length, 0.62 * 3.5)
+    mine, kernel = after(mine, kernel, [160], 1000, renewed=True)
+    assert kernel.trajectory_length == 0
+    mine, kernel = after(mine, kernel, range(161, 165), 1, diverging=True)
+    mine, kernel = after(mine, kernel, range(165, 174), 3)
+    assert kernel.trajectory_length == 0
+    mine, kernel = after(mine, kernel, [174], 3)
+    np.testing.assert_allclose(kernel.trajectory_length, 0.62 * 1.5)
+    mine, kernel = after(mine, kernel, [999], 3)
+    assert kernel.trajectory_length > 0
+
+
+def test_side_by_side_no_chain_waits_for_a_longer_stride_or_trajectory():
+    program = ChainProgram(lambda q, _: -0.5 * jnp.sum(q**2), 8, (), lanes=2)
+    assert program.recipe == Recipe(strides=False, mixed=False)

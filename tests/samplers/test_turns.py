@@ -8,6 +8,7 @@ import pytest
 from pyrox.diagnostics import rank_rhat_and_ess
 from pyrox.samplers import DenseMetric, DiagonalMetric, NUTSKernel, RankOneMetric, State
 from pyrox.samplers.nuts import End, Origin, Path, Way, _save_end, _sprout, _turn_round
+from tests import checks
 
 DEPTH, DIM, TRAJECTORIES = 4, 2, 400
 LEAVES = 2**DEPTH
@@ -130,7 +131,7 @@ def test_strides_lead_along_the_same_trajectory(stride, dt):
         jax.tree.map(np.testing.assert_array_equal, fast, slow)
 
 
-def drawn(step_size, depth, **choices):
+def drawn(step_size, depth, count=200, **choices):
     """Give the step counts and depths of some transitions in many dimensions."""
     value_and_grad = jax.value_and_grad(lambda q: -0.5 * jnp.sum(q**2))
     nuts = NUTSKernel(jnp.array(step_size), DiagonalMetric(jnp.ones(30)), **choices)
@@ -142,7 +143,7 @@ def drawn(step_size, depth, **choices):
         _, info = nuts.step(key, State(q, *value_and_grad(q)), value_and_grad, jnp.int32(depth))
         return info.n_steps, info.tree_depth, info.reached_max_treedepth
 
-    return step(jax.random.split(jax.random.key(0), 200))
+    return step(jax.random.split(jax.random.key(0), count))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +170,31 @@ def test_strides_do_not_reach_beyond_the_greatest_depth(depth):
     assert np.all(reached)
     # Several leapfrogs a point as soon as the depth allows for more than one such point.
     assert set(np.asarray(steps)) == {1: {1}, 2: {3}, 3: {7}, 4: {9, 12}}[depth]
+
+
+def test_nine_in_ten_of_a_known_length_are_one_trajectory_of_a_part_of_it():
+    steps, depths, reached = (np.asarray(x) for x in drawn(0.4, 10, 4000, trajectory_length=jnp.array(16.0)))
+    turning = steps < 20
+    checks.assert_mean(turning, np.array(0.1))
+    assert set(steps[turning]) <= {3, 7, 15}
+    # From half the length on, which is twenty steps.
+    checks.assert_counts(steps[~turning], np.arange(21, 41), np.full(20, 1 / 20))
+    np.testing.assert_array_equal(depths[~turning], np.floor(np.log2(steps[~turning])) + 1)
+    assert not reached.any()
+
+
+def test_a_length_beyond_the_greatest_depth_is_cut_off():
+    steps, depths, reached = (np.asarray(x) for x in drawn(0.4, 4, 400, trajectory_length=jnp.array(16.0)))
+    cut = steps == 15
+    assert cut.mean() > 0.8
+    np.testing.assert_array_equal(depths[cut], 4)
+    assert reached[cut].mean() > 0.8
+
+
+def test_careful_transitions_always_look_for_turns():
+    known = drawn(0.4, 10, careful=jnp.array(1.0), trajectory_length=jnp.array(16.0))
+    for found, expected in zip(known, drawn(0.4, 10, careful=jnp.array(1.0)), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("step_size", [0.1912, 0.25, 0.3535])
