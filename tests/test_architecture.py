@@ -39,6 +39,7 @@ LAYERS = {
     "pyrox.samplers.executables": "samplers",
     "pyrox.samplers.hmc": "samplers",
     "pyrox.samplers.kernel": "samplers",
+    "pyrox.samplers.length_adaptation": "samplers",
     "pyrox.samplers.metric_adaptation": "samplers",
     "pyrox.samplers.metrics": "samplers",
     "pyrox.samplers.nuts": "samplers",

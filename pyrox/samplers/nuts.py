@@ -158,6 +158,8 @@ class NUTSKernel(Pytree):
         Share of transitions that take a quarter of the step.
     trajectory_length
         Longest time that a trajectory lasts which does not look for turns; 0 where all do.
+    transitions
+        Number of transitions that a step is made of.
     strides
         Whether points may be several leapfrogs apart, unless transitions have to be careful; for a metric that knows
         how wide the posterior is.
@@ -189,10 +191,24 @@ class NUTSKernel(Pytree):
     max_doublings: int = static(default=10)
     careful: Array | float = 0.0
     trajectory_length: Array | float = 0.0
+    transitions: Array | int = 1
     strides: bool = static(default=False)
 
     def step(self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array) -> tuple[State, Info]:
-        """Make one transition; from a state of unknown log-density, evaluate it there instead."""
+        """Make the transitions of a step; from a state of unknown log-density, evaluate it there instead."""
+
+        def go_on(i: Array, carry: tuple[State, Info]) -> tuple[State, Info]:
+            state, info = carry
+            new, made = self._transition(_nth_key(key, i), state, value_and_grad, max_tree_depth)
+            return new, _join_infos(info, made, self.transitions)
+
+        zero, no = jnp.zeros_like(state.log_density), jnp.zeros((), bool)
+        none = Info(zero, zero, zero, jnp.int32(0), jnp.int32(0), no, zero, zero, zero, no)
+        return lax.fori_loop(0, self.transitions, go_on, (state, none))
+
+    def _transition(
+        self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array
+    ) -> tuple[State, Info]:
         fresh = jnp.isnan(state.log_density)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
         chosen_size = choose_step_size(self, seed, state.position.dtype)
@@ -328,6 +344,26 @@ class NUTSKernel(Pytree):
             whole_turned=sub.whole_turned | whole_turned,
             account=account,
         )
+
+
+def _nth_key(key: Key, number: Array) -> Key:
+    """Give the key of one of a step's transitions; those of other steps differ from it in their last word."""
+    words = jax.random.key_data(key)
+    first = jnp.arange(words.shape[0]) == 0
+    return jax.random.wrap_key_data(words + jnp.where(first, number, 0).astype(words.dtype))
+
+
+def _join_infos(before: Info, last: Info, transitions: Array) -> Info:
+    """Report what transitions of one step have made together."""
+    worse = jnp.abs(before.max_energy_error) > jnp.abs(last.max_energy_error)
+    return last._replace(
+        acceptance_rate=before.acceptance_rate + last.acceptance_rate / transitions,
+        tree_depth=jnp.maximum(before.tree_depth, last.tree_depth),
+        n_steps=before.n_steps + last.n_steps,
+        diverging=before.diverging | last.diverging,
+        max_energy_error=jnp.where(worse, before.max_energy_error, last.max_energy_error),
+        reached_max_treedepth=before.reached_max_treedepth | last.reached_max_treedepth,
+    )
 
 
 def _turn_round(t: Trajectory, condition: Array) -> Trajectory:

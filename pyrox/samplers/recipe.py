@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyrox.samplers.adaptation import Adapter, DualAveraging, FixedStepSize, TrajectoryLength
+from pyrox.samplers.adaptation import Adapter, DualAveraging, FixedStepSize
 from pyrox.samplers.directions import WINDOW
 from pyrox.samplers.hmc import HMCKernel
 from pyrox.samplers.kernel import Kernel
+from pyrox.samplers.length_adaptation import Repetition, TrajectoryLength
 from pyrox.samplers.metric_adaptation import (
     FirstScales,
     FisherDiagonal,
@@ -129,7 +130,7 @@ class Recipe:
         # In few dimensions a narrow direction, rather than the width of the others, is likely to decide how long steps
         # are.
         strides = self.strides and self._knows_widths and position.shape[0] >= _MANY_DIMENSIONS
-        return NUTSKernel(one, metric, self.max_tree_depth, 0 * one, 0 * one, strides=strides)
+        return NUTSKernel(one, metric, self.max_tree_depth, 0 * one, 0 * one, np.int32(1), strides=strides)
 
     @property
     def _knows_widths(self) -> bool:
@@ -140,7 +141,7 @@ class Recipe:
         """Give what a chain learns: its metric, then the step size for it."""
         adapters = [adapter() for adapter in self._adaptation.adapters]
         if self.mixed and self._knows_widths and self.algorithm == "nuts":
-            adapters.append(TrajectoryLength())
+            adapters += [TrajectoryLength(), Repetition()]
         if self.adapt_step_size:
             return *adapters, DualAveraging(target_accept, self.step_size)
         return *adapters, FixedStepSize(self.step_size)

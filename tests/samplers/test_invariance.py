@@ -110,7 +110,9 @@ KERNELS = {
     "nuts of one or two a point": lambda step_size, metric, length: NUTSKernel(1.5 * step_size, metric, strides=True),
     "nuts of three or four": lambda step_size, metric, length: NUTSKernel(0.8 * step_size, metric, strides=True),
     "mixed": lambda step_size, metric, length: NUTSKernel(step_size, metric, trajectory_length=2 * length),
-    "careful mixed": lambda step_size, metric, length: NUTSKernel(step_size, metric, 10, jnp.array(0.5), 2 * length),
+    "careful mixed": lambda step_size, metric, length: NUTSKernel(
+        step_size, metric, 10, jnp.array(0.5), 2 * length, jnp.int32(2)
+    ),
     "careful hmc": lambda step_size, metric, length: HMCKernel(step_size, metric, length, jnp.array(0.5)),
 }
 

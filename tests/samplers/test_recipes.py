@@ -7,11 +7,12 @@ import pytest
 from scipy import stats
 
 import pyrox as px
-from pyrox.samplers.adaptation import DualAveraging, Moment, TrajectoryLength
+from pyrox.samplers.adaptation import DualAveraging, Moment
 from pyrox.samplers.chain import Phase, renew
 from pyrox.samplers.compile import ChainProgram, stack
 from pyrox.samplers.directions import WINDOW, empty_window, estimate, record
 from pyrox.samplers.kernel import Info, State, init
+from pyrox.samplers.length_adaptation import Repetition, TrajectoryLength
 from pyrox.samplers.metric_adaptation import FisherDirection
 from pyrox.samplers.metrics import DenseMetric, DiagonalMetric, LowRankMetric, RankOneMetric
 from pyrox.samplers.nuts import NUTSKernel
@@ -487,11 +488,12 @@ def test_lengths_are_learnt_from_the_trajectories_that_turn(name):
     program = ChainProgram(correlated, DIM, jnp.zeros(DIM), recipe=Recipe(adaptation=name))
     chain = program.start(np.array([0, 1], np.uint32), np.ones(DIM), 600, 0.8)
     chain, _, stats = program.advance(chain, jnp.zeros(DIM), 600)
-    length = float(chain.kernel.trajectory_length)
-    chain, _, stats = program.advance(chain._replace(kernel=chain.kernel.replace(trajectory_length=np.zeros(()))), jnp.zeros(DIM), 1000)  # fmt: skip
+    mean = 4 * (float(chain.kernel.trajectory_length) / 2.5) ** (1 / 0.7)
+    turning = chain._replace(kernel=chain.kernel.replace(trajectory_length=np.zeros(()), transitions=np.int32(1)))
+    _, _, stats = program.advance(turning, jnp.zeros(DIM), 1000)
     times = stats[:, COLUMN["n_steps"]] * stats[:, COLUMN["step_size"]]
     # A mean of the last fifty, at least, of the warm-up.
-    assert abs(length / (0.62 * times.mean()) - 1) < 4 * times.std() / times.mean() / 50**0.5
+    assert abs(mean - times.mean()) < 4 * times.std() / 50**0.5
 
 
 @pytest.mark.parametrize(
@@ -522,19 +524,57 @@ def test_a_length_is_measured_anew_in_the_units_of_a_new_metric():
     mine, kernel = after(mine, kernel, range(140), 7)
     assert kernel.trajectory_length == 0  # too early
     mine, kernel = after(mine, kernel, [151], 7)
-    np.testing.assert_allclose(kernel.trajectory_length, 0.62 * 3.5)
+    np.testing.assert_allclose(kernel.trajectory_length, 2.5 * (3.5 / 4) ** 0.7)
     # What does not look for turns tells nothing.
     mine, kernel = after(mine, kernel, range(152, 160), 1000)
-    np.testing.assert_allclose(kernel.trajectory_length, 0.62 * 3.5)
+    np.testing.assert_allclose(kernel.trajectory_length, 2.5 * (3.5 / 4) ** 0.7)
     mine, kernel = after(mine, kernel, [160], 1000, renewed=True)
     assert kernel.trajectory_length == 0
     mine, kernel = after(mine, kernel, range(161, 165), 1, diverging=True)
     mine, kernel = after(mine, kernel, range(165, 174), 3)
     assert kernel.trajectory_length == 0
     mine, kernel = after(mine, kernel, [174], 3)
-    np.testing.assert_allclose(kernel.trajectory_length, 0.62 * 1.5)
+    np.testing.assert_allclose(kernel.trajectory_length, 2.5 * (1.5 / 4) ** 0.7)
     mine, kernel = after(mine, kernel, [999], 3)
     assert kernel.trajectory_length > 0
+
+
+@pytest.mark.parametrize(("autocorrelation", "transitions"), [(0.3, 1), (0.7, 2)])
+def test_where_draws_are_alike_two_transitions_lead_to_one(autocorrelation, transitions):
+    rng, dim, num = np.random.default_rng(0), 30, 1000
+    # On the way from afar they are alike in any case; of thirty coordinates one decides.
+    x = rng.normal(size=(num, dim))
+    for i in range(1, num):
+        x[i, 3] = autocorrelation * x[i - 1, 3] + (1 - autocorrelation**2) ** 0.5 * x[i, 3]
+    x = 5.0 + x * np.arange(1, dim + 1) + np.maximum(250 - np.arange(num), 0)[:, None]
+    adapter, kernel = Repetition(), Recipe().kernel(jnp.zeros(dim)).replace(trajectory_length=jnp.array(2.0))
+    mine, kernel = adapter.start(kernel, init(jnp.asarray(x[0])))
+    update = jax.jit(adapter.update)
+    for i in range(num):
+        no = jnp.zeros((), bool)
+        mine, kernel, _ = update(mine, kernel, Moment(jnp.int32(i), jnp.int32(num), init(x[i]), None, ~no, no))
+    assert kernel.transitions == transitions
+    assert Repetition().start(kernel, init(jnp.asarray(x[0])))[1].transitions == 1
+
+
+def test_a_step_of_two_transitions_reports_what_both_have_made():
+    value_and_grad = jax.value_and_grad(lambda q: -0.5 * jnp.sum(q**2))
+    one = Recipe(mixed=False).kernel(np.ones(DIM)).replace(step_size=jnp.array(0.3), careful=jnp.array(0.3))
+    two = one.replace(transitions=jnp.int32(2))
+    state = State(jnp.ones(DIM), *value_and_grad(jnp.ones(DIM)))
+    for seed in range(20):
+        words = jnp.array([seed, 7], jnp.uint32)
+        first, a = one.step(jax.random.wrap_key_data(words), state, value_and_grad, jnp.int32(10))
+        then = jax.random.wrap_key_data(words + jnp.array([1, 0], jnp.uint32))
+        second, b = one.step(then, first, value_and_grad, jnp.int32(10))
+        new, info = two.step(jax.random.wrap_key_data(words), state, value_and_grad, jnp.int32(10))
+        np.testing.assert_allclose(new.position, second.position, rtol=1e-12)
+        assert info.n_steps == a.n_steps + b.n_steps
+        assert info.tree_depth == max(a.tree_depth, b.tree_depth)
+        np.testing.assert_allclose(info.acceptance_rate, (a.acceptance_rate + b.acceptance_rate) / 2)
+        np.testing.assert_allclose(info.energy, b.energy)
+        worst = max(a.max_energy_error, b.max_energy_error, key=abs)
+        np.testing.assert_allclose(info.max_energy_error, worst)
 
 
 def test_side_by_side_no_chain_waits_for_a_longer_stride_or_trajectory():
