@@ -94,7 +94,7 @@ def sample(
     nuts
         The three above as a mapping, ``nuts={"adaptation": "low_rank"}``; and ``"trajectories"``: ``"mixed"`` (the
         default), nine in ten of a length that the warm-up learns from those that go on until they turn, or
-        ``"turning"``, all of the latter kind, as ``"stan"`` has them anyway.
+        ``"turning"``, all of the latter kind, as ``"stan"`` and accelerators have them anyway.
     init
         Where chains start: ``"auto"`` at random, ``"pathfinder"`` or ``"advi"`` at draws of an approximation that is
         found first, by ``px.fit``. PyMC's names are understood: ``"jitter+adapt_diag"`` asks for scales alone,

@@ -207,13 +207,16 @@ def _judge_depth(stats: Mapping[str, np.ndarray], max_treedepth: int | None) -> 
         # Transitions that are careful, with a part of the step, are longer and no reason to allow for more.
         careful = stats["step_size"] < 0.5 * np.median(stats["step_size"], axis=1, keepdims=True)
         reached = np.where(careful, np.nan, reached)
-    share = np.nanmean(reached, axis=1)
+    # Few transitions may look for turns at all: what counts is what is spent on those that did not find one.
+    spent = np.where(np.isnan(reached), 0, stats.get("n_steps", np.ones_like(reached)))
+    share = np.nansum(reached * spent, axis=1) / np.maximum(np.sum(spent, axis=1), 1)
     if max_treedepth is None:
         max_treedepth = int(np.max(stats["tree_depth"])) if "tree_depth" in stats else 10
     return [
         Finding(
             "tree depth",
-            f"Chain {chain} reached the maximum tree depth of {max_treedepth} in {share[chain]:.0%} of its draws.",
+            f"Chain {chain} reached the maximum tree depth of {max_treedepth}: {share[chain]:.0%} of its gradients "
+            "went into trajectories that ended there.",
             "Increase `max_treedepth`, increase `target_accept` or reparameterize.",
             (int(chain),),
         )

@@ -334,7 +334,12 @@ def test_careful_transitions_are_no_reason_for_deeper_trees():
     stats = {**statistics(4, 200), "step_size": steps, "reached_max_treedepth": np.tile(careful, (4, 1))}
     assert "tree depth" not in " ".join(map(str, d.examine(data, stats, 10)))
     stats["reached_max_treedepth"] = np.tile(~careful, (4, 1))
-    assert "tree depth of 10 in 100%" in " ".join(map(str, d.examine(data, stats, 10)))
+    assert "tree depth of 10: 100% of its gradients" in " ".join(map(str, d.examine(data, stats, 10)))
+    # One in twenty-five, which take nearly half of the gradients.
+    cut = np.tile(np.arange(200) % 25 == 1, (4, 1))
+    stats |= {"reached_max_treedepth": cut, "n_steps": np.where(cut, 1023, 50)}
+    assert "tree depth of 10: 46% of its gradients" in " ".join(map(str, d.examine(data, stats, 10)))
+    assert "tree depth" not in " ".join(map(str, d.examine(data, stats | {"n_steps": np.ones((4, 200))}, 10)))
 
 
 def test_findings_name_the_worst_element():

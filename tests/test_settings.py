@@ -30,10 +30,11 @@ def test_options_of_the_sampler_may_be_given_either_way(schools, adaptation):
 def test_options_of_the_sampler_have_an_effect(schools):
     draws = [
         px.sample(model=schools, nuts=options, **SHORT)["posterior"]["mu"].values
-        for options in ({}, {"adaptation": "stan"}, {"target_accept": 0.95})
+        for options in ({}, {"adaptation": "stan"}, {"target_accept": 0.95}, {"trajectories": "turning"})
     ]
     assert not np.array_equal(draws[0], draws[1])
     assert not np.array_equal(draws[0], draws[2])
+    assert not np.array_equal(draws[0], draws[3])
     np.testing.assert_array_equal(draws[0], px.sample(model=schools, adaptation="rank_one", **SHORT)["posterior"]["mu"])
 
 
@@ -46,7 +47,7 @@ def test_the_adaptation_chooses_its_warmup(schools, adaptation):
 
 
 def test_defaults():
-    defaults = {"adaptation": "rank_one", "target_accept": None, "max_treedepth": 10}
+    defaults = {"adaptation": "rank_one", "target_accept": None, "max_treedepth": 10, "trajectories": "mixed"}
     assert merge_nuts(None, {"adaptation": None}) == defaults
 
 
@@ -59,10 +60,11 @@ def test_quiet_says_nothing(schools, recwarn, capsys):
 
 WRONG = {
     "conflict": ({"nuts": {"target_accept": 0.9}, "target_accept": 0.8}, TypeError, "target_accept is given twice"),
-    "unknown option": ({"nuts": {"depth": 3}}, TypeError, "nuts takes adaptation, target_accept, max_treedepth, not"),
+    "unknown option": ({"nuts": {"depth": 3}}, TypeError, "nuts takes adaptation, .*, trajectories, not"),
     "no mapping": ({"nuts": "low_rank"}, TypeError, "nuts takes a mapping of adaptation, .*'low_rank'"),
     "adaptation": ({"adaptation": "full"}, ValueError, "adaptation is one of 'rank_one', .*'stan', not 'full'"),
     "of no adaptation": ({"adaptation": "full", "tune": None}, ValueError, "adaptation is one of"),
+    "trajectories": ({"nuts": {"trajectories": "nuts"}}, ValueError, "trajectories is 'mixed' or 'turning', not 'nu"),
     "acceptance inside": ({"nuts": {"target_accept": 2}}, ValueError, "target_accept must lie between 0 and 1, not 2"),
     "legacy result": ({"return_inferencedata": False}, TypeError, "return_inferencedata is True"),
     "step": ({"step": print}, TypeError, "px.sample does not take step=: leave it out"),

@@ -97,7 +97,7 @@ class ChainProgram:
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self.buffer = int(np.clip(2 ** int(np.log2(_BUFFER_NUMBERS / max(dim, 1))), 16, 1024))
-        # Lanes would all wait for the longest trajectory or stride among them.
+        # Lanes would all wait for the longest trajectory or stride among them. What they learn is the same.
         self.recipe = recipe if lanes is None else replace(recipe, strides=False, mixed=False)
         self.dtype = number_dtype()
         self.lanes, self._own, self._heartbeat = lanes, frozenset(own), heartbeat

@@ -53,7 +53,7 @@ class Info(NamedTuple):
     lp
         Log-density of the new position.
     acceptance_rate
-        Mean acceptance of the points of the trajectory.
+        Mean acceptance of the points of the trajectory, or of its end alone where only that was asked for.
     step_size
         Time step of the leapfrog integrator.
     tree_depth
@@ -61,7 +61,7 @@ class Info(NamedTuple):
     n_steps
         Number of leapfrog steps, each a gradient.
     diverging
-        Whether the energy was lost at a point of the trajectory.
+        Whether the energy was lost at a point of the trajectory that was asked for.
     energy
         Sum of potential and kinetic energy of the new state.
     energy_error

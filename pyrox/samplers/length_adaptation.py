@@ -101,7 +101,7 @@ class Repetition(Pytree):
     Attributes
     ----------
     limit
-        Autocorrelation of successive draws from which on there are two.
+        Autocorrelation of successive draws from which on there are two; more by two of its standard errors.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class Repetition(Pytree):
     >>> from pyrox.samplers import DiagonalMetric, NUTSKernel, State
     >>> kernel = NUTSKernel(1.0, DiagonalMetric(jnp.ones(2)))
     >>> mine, kernel = Repetition().start(kernel, State(jnp.ones(2), jnp.zeros(()), jnp.zeros(2)))
-    >>> kernel.transitions.item()
+    >>> kernel.repeats.item()
     1
     """
 
@@ -118,7 +118,7 @@ class Repetition(Pytree):
     def start(self, kernel: Kernel, state: State) -> tuple[RepetitionState, Kernel]:
         zeros = jnp.zeros_like(state.position)
         mine = RepetitionState(state.position, zeros, zeros, zeros, jnp.zeros_like(state.log_density))
-        return mine, kernel.replace(transitions=jnp.int32(1))
+        return mine, kernel.replace(repeats=jnp.int32(1))
 
     def search(self, mine: Any, kernel: Kernel, info: Info) -> tuple[Any, Kernel, Array]:
         return mine, kernel, jnp.ones((), bool)
@@ -133,8 +133,9 @@ class Repetition(Pytree):
         mean = mine.mean + weight * away
         variance = mine.variance + weight * (away * (x - mean) - mine.variance)
         jump = mine.squared_jump + weight * ((x - mine.last) ** 2 - mine.squared_jump)
-        alike = jnp.max(1 - jump / (2 * jnp.where(variance > 0, variance, jnp.inf)))
+        alike = jnp.max(jnp.where(variance > 0, 1 - jump / (2 * jnp.where(variance > 0, variance, 1)), 0))
+        limit = self.limit + 2 / jnp.sqrt(jnp.maximum(count, 1))
         last = moment.iteration == moment.num_warmup - 1
-        twice = last & (kernel.trajectory_length > 0) & (alike > self.limit)
-        kernel = kernel.replace(transitions=jnp.where(twice, 2, 1).astype(jnp.int32))
+        twice = last & (kernel.trajectory_length > 0) & (alike > limit)
+        kernel = kernel.replace(repeats=jnp.where(twice, 2, 1).astype(jnp.int32))
         return RepetitionState(x, mean, variance, jump, count), kernel, moment.renewed

@@ -158,8 +158,10 @@ class NUTSKernel(Pytree):
         Share of transitions that take a quarter of the step.
     trajectory_length
         Longest time that a trajectory lasts which does not look for turns; 0 where all do.
-    transitions
-        Number of transitions that a step is made of.
+    repeats
+        Number of transitions that a step is made of, unless transitions have to be careful.
+    mixed
+        Whether most transitions have a length, if it is known; otherwise all look for turns, and a step is one of them.
     strides
         Whether points may be several leapfrogs apart, unless transitions have to be careful; for a metric that knows
         how wide the posterior is.
@@ -191,20 +193,25 @@ class NUTSKernel(Pytree):
     max_doublings: int = static(default=10)
     careful: Array | float = 0.0
     trajectory_length: Array | float = 0.0
-    transitions: Array | int = 1
+    repeats: Array | int = 1
     strides: bool = static(default=False)
+    mixed: bool = static(default=False)
 
     def step(self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array) -> tuple[State, Info]:
         """Make the transitions of a step; from a state of unknown log-density, evaluate it there instead."""
+        if not self.mixed:
+            return self._transition(key, state, value_and_grad, max_tree_depth)
+        # Among corners a second one would meet them twice as often.
+        repeats = jnp.where(self.careful == 0, self.repeats, 1)
 
         def go_on(i: Array, carry: tuple[State, Info]) -> tuple[State, Info]:
             state, info = carry
             new, made = self._transition(_nth_key(key, i), state, value_and_grad, max_tree_depth)
-            return new, _join_infos(info, made, self.transitions)
+            return new, _join_infos(info, made, repeats)
 
         zero, no = jnp.zeros_like(state.log_density), jnp.zeros((), bool)
         none = Info(zero, zero, zero, jnp.int32(0), jnp.int32(0), no, zero, zero, zero, no)
-        return lax.fori_loop(0, self.transitions, go_on, (state, none))
+        return lax.fori_loop(0, repeats, go_on, (state, none))
 
     def _transition(
         self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array
@@ -251,6 +258,8 @@ class NUTSKernel(Pytree):
         dtype, yes = step_size.dtype, jnp.ones((), bool)
         stride, depth = self._choose_stride(seed, step_size, max_tree_depth)
         turning = Plan(stride, depth, max_tree_depth - depth, yes)
+        if not self.mixed:
+            return turning
         part = 1 - (1 - _SHORTEST_PART) * uniform(seed, _LENGTH_NUMBER, dtype)
         wanted = jnp.ceil(part * self.trajectory_length / jnp.where(step_size > 0, step_size, 1))
         most = jnp.left_shift(1, max_tree_depth) - 1
@@ -350,14 +359,18 @@ def _nth_key(key: Key, number: Array) -> Key:
     """Give the key of one of a step's transitions; those of other steps differ from it in their last word."""
     words = jax.random.key_data(key)
     first = jnp.arange(words.shape[0]) == 0
-    return jax.random.wrap_key_data(words + jnp.where(first, number, 0).astype(words.dtype))
+    return jax.random.wrap_key_data(
+        words + jnp.where(first, number, 0).astype(words.dtype), impl=jax.random.key_impl(key)
+    )
 
 
-def _join_infos(before: Info, last: Info, transitions: Array) -> Info:
+def _join_infos(before: Info, last: Info, repeats: Array) -> Info:
     """Report what transitions of one step have made together."""
     worse = jnp.abs(before.max_energy_error) > jnp.abs(last.max_energy_error)
+    shorter = (before.step_size > 0) & (before.step_size < last.step_size)
     return last._replace(
-        acceptance_rate=before.acceptance_rate + last.acceptance_rate / transitions,
+        acceptance_rate=before.acceptance_rate + last.acceptance_rate / repeats,
+        step_size=jnp.where(shorter, before.step_size, last.step_size),
         tree_depth=jnp.maximum(before.tree_depth, last.tree_depth),
         n_steps=before.n_steps + last.n_steps,
         diverging=before.diverging | last.diverging,

@@ -77,7 +77,7 @@ class Recipe:
         Time that a trajectory of ``"hmc"`` lasts.
     mixed
         Whether most transitions of ``"nuts"`` have a length that is learnt from those that look for turns; see
-        ``NUTSKernel``. Not with ``"stan"`` or no adaptation, which are taken at their word.
+        ``NUTSKernel``. Not with ``"stan"``, no adaptation or a kinetic energy of the user's own.
     max_tree_depth
         Most doublings of a trajectory.
     kinetic_fn
@@ -130,7 +130,10 @@ class Recipe:
         # In few dimensions a narrow direction, rather than the width of the others, is likely to decide how long steps
         # are.
         strides = self.strides and self._knows_widths and position.shape[0] >= _MANY_DIMENSIONS
-        return NUTSKernel(one, metric, self.max_tree_depth, 0 * one, 0 * one, np.int32(1), strides=strides)
+        mixed = self.mixed and self._knows_widths
+        return NUTSKernel(
+            one, metric, self.max_tree_depth, 0 * one, 0 * one, np.int32(1), strides=strides, mixed=mixed
+        )  # fmt: skip
 
     @property
     def _knows_widths(self) -> bool:
@@ -140,7 +143,8 @@ class Recipe:
     def adapters(self, target_accept: Array) -> tuple[Adapter, ...]:
         """Give what a chain learns: its metric, then the step size for it."""
         adapters = [adapter() for adapter in self._adaptation.adapters]
-        if self.mixed and self._knows_widths and self.algorithm == "nuts":
+        if self._knows_widths and self.algorithm == "nuts":
+            # Learnt where it is not used, too: a chain may go on where it is.
             adapters += [TrajectoryLength(), Repetition()]
         if self.adapt_step_size:
             return *adapters, DualAveraging(target_accept, self.step_size)

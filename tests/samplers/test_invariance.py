@@ -109,9 +109,11 @@ KERNELS = {
     "careful nuts": lambda step_size, metric, length: NUTSKernel(step_size, metric, careful=jnp.array(0.5)),
     "nuts of one or two a point": lambda step_size, metric, length: NUTSKernel(1.5 * step_size, metric, strides=True),
     "nuts of three or four": lambda step_size, metric, length: NUTSKernel(0.8 * step_size, metric, strides=True),
-    "mixed": lambda step_size, metric, length: NUTSKernel(step_size, metric, trajectory_length=2 * length),
-    "careful mixed": lambda step_size, metric, length: NUTSKernel(
-        step_size, metric, 10, jnp.array(0.5), 2 * length, jnp.int32(2)
+    "mixed": lambda step_size, metric, length: NUTSKernel(
+        step_size, metric, trajectory_length=2 * length, mixed=True
+    ),
+    "mixed twice": lambda step_size, metric, length: NUTSKernel(
+        step_size, metric, trajectory_length=2 * length, repeats=jnp.int32(2), strides=True, mixed=True
     ),
     "careful hmc": lambda step_size, metric, length: HMCKernel(step_size, metric, length, jnp.array(0.5)),
 }
@@ -163,7 +165,9 @@ class Mixing(Recipe):
     """A recipe that is taken to know how long trajectories are to be."""
 
     def kernel(self, position):
-        return super().kernel(position).replace(trajectory_length=2 * np.ones((), position.dtype))
+        return super().kernel(position).replace(
+            trajectory_length=2 * np.ones((), position.dtype), repeats=np.int32(2), mixed=True
+        )
 
 
 @pytest.mark.native

@@ -487,9 +487,9 @@ def test_strides_are_for_many_dimensions_whose_widths_are_known(recipe, dim, str
 def test_lengths_are_learnt_from_the_trajectories_that_turn(name):
     program = ChainProgram(correlated, DIM, jnp.zeros(DIM), recipe=Recipe(adaptation=name))
     chain = program.start(np.array([0, 1], np.uint32), np.ones(DIM), 600, 0.8)
-    chain, _, stats = program.advance(chain, jnp.zeros(DIM), 600)
+    chain, _, _ = program.advance(chain, jnp.zeros(DIM), 600)
     mean = 4 * (float(chain.kernel.trajectory_length) / 2.5) ** (1 / 0.7)
-    turning = chain._replace(kernel=chain.kernel.replace(trajectory_length=np.zeros(()), transitions=np.int32(1)))
+    turning = chain._replace(kernel=chain.kernel.replace(trajectory_length=np.zeros(()), repeats=np.int32(1)))
     _, _, stats = program.advance(turning, jnp.zeros(DIM), 1000)
     times = stats[:, COLUMN["n_steps"]] * stats[:, COLUMN["step_size"]]
     # A mean of the last fifty, at least, of the warm-up.
@@ -497,14 +497,21 @@ def test_lengths_are_learnt_from_the_trajectories_that_turn(name):
 
 
 @pytest.mark.parametrize(
-    "recipe", [Recipe(mixed=False), Recipe(adaptation="stan"), Recipe(adaptation=None), Recipe(algorithm="hmc")]
+    ("recipe", "mixed"),
+    [
+        (Recipe(), True),
+        (Recipe(mixed=False), False),
+        (Recipe(adaptation="stan"), False),
+        (Recipe(adaptation=None), False),
+    ],
 )
-def test_lengths_are_learnt_where_they_are_asked_for_and_widths_known(recipe):
+def test_lengths_are_used_where_they_are_asked_for_and_widths_known(recipe, mixed):
     program = ChainProgram(correlated, DIM, jnp.zeros(DIM), recipe=recipe)
     chain = program.start(np.array([0, 1], np.uint32), np.ones(DIM), 300, 0.8)
     chain, _, _ = program.advance(chain, jnp.zeros(DIM), 300)
-    assert not any(isinstance(adapter, TrajectoryLength) for adapter in recipe.adapters(chain.target_accept))
-    assert chain.kernel.trajectory_length == (recipe.trajectory_length if recipe.algorithm == "hmc" else 0)
+    turning = chain._replace(kernel=chain.kernel.replace(trajectory_length=np.zeros(()), repeats=np.int32(1)))
+    draws = [program.advance(c, jnp.zeros(DIM), 500)[1] for c in (chain, turning)]
+    assert np.array_equal(*draws) == (not mixed)
 
 
 def test_a_length_is_measured_anew_in_the_units_of_a_new_metric():
@@ -539,8 +546,8 @@ def test_a_length_is_measured_anew_in_the_units_of_a_new_metric():
     assert kernel.trajectory_length > 0
 
 
-@pytest.mark.parametrize(("autocorrelation", "transitions"), [(0.3, 1), (0.7, 2)])
-def test_where_draws_are_alike_two_transitions_lead_to_one(autocorrelation, transitions):
+@pytest.mark.parametrize(("autocorrelation", "repeats"), [(0.3, 1), (0.7, 2)])
+def test_where_draws_are_alike_two_transitions_lead_to_one(autocorrelation, repeats):
     rng, dim, num = np.random.default_rng(0), 30, 1000
     # On the way from afar they are alike in any case; of thirty coordinates one decides.
     x = rng.normal(size=(num, dim))
@@ -553,14 +560,14 @@ def test_where_draws_are_alike_two_transitions_lead_to_one(autocorrelation, tran
     for i in range(num):
         no = jnp.zeros((), bool)
         mine, kernel, _ = update(mine, kernel, Moment(jnp.int32(i), jnp.int32(num), init(x[i]), None, ~no, no))
-    assert kernel.transitions == transitions
-    assert Repetition().start(kernel, init(jnp.asarray(x[0])))[1].transitions == 1
+    assert kernel.repeats == repeats
+    assert Repetition().start(kernel, init(jnp.asarray(x[0])))[1].repeats == 1
 
 
 def test_a_step_of_two_transitions_reports_what_both_have_made():
     value_and_grad = jax.value_and_grad(lambda q: -0.5 * jnp.sum(q**2))
-    one = Recipe(mixed=False).kernel(np.ones(DIM)).replace(step_size=jnp.array(0.3), careful=jnp.array(0.3))
-    two = one.replace(transitions=jnp.int32(2))
+    one = Recipe().kernel(np.ones(DIM)).replace(step_size=jnp.array(0.3), trajectory_length=jnp.array(2.0))
+    two = one.replace(repeats=jnp.int32(2))
     state = State(jnp.ones(DIM), *value_and_grad(jnp.ones(DIM)))
     for seed in range(20):
         words = jnp.array([seed, 7], jnp.uint32)
@@ -571,6 +578,10 @@ def test_a_step_of_two_transitions_reports_what_both_have_made():
         np.testing.assert_allclose(new.position, second.position, rtol=1e-12)
         assert info.n_steps == a.n_steps + b.n_steps
         assert info.tree_depth == max(a.tree_depth, b.tree_depth)
+        careful, _ = one.replace(careful=jnp.array(1e-9)).step(
+            jax.random.wrap_key_data(words), state, value_and_grad, jnp.int32(10)
+        )
+        np.testing.assert_allclose(careful.position, first.position, rtol=1e-12)
         np.testing.assert_allclose(info.acceptance_rate, (a.acceptance_rate + b.acceptance_rate) / 2)
         np.testing.assert_allclose(info.energy, b.energy)
         worst = max(a.max_energy_error, b.max_energy_error, key=abs)

@@ -173,7 +173,8 @@ def test_strides_do_not_reach_beyond_the_greatest_depth(depth):
 
 
 def test_nine_in_ten_of_a_known_length_are_one_trajectory_of_a_part_of_it():
-    steps, depths, reached = (np.asarray(x) for x in drawn(0.4, 10, 4000, trajectory_length=jnp.array(16.0)))
+    found = drawn(0.4, 10, 4000, trajectory_length=jnp.array(16.0), mixed=True)
+    steps, depths, reached = (np.asarray(x) for x in found)
     turning = steps < 20
     checks.assert_mean(turning, np.array(0.1))
     assert steps[turning].max() <= 15
@@ -184,7 +185,7 @@ def test_nine_in_ten_of_a_known_length_are_one_trajectory_of_a_part_of_it():
 
 
 def test_a_length_beyond_the_greatest_depth_is_cut_off():
-    steps, depths, reached = (np.asarray(x) for x in drawn(0.4, 4, 400, trajectory_length=jnp.array(16.0)))
+    steps, depths, reached = (np.asarray(x) for x in drawn(0.4, 4, 400, trajectory_length=jnp.array(16.0), mixed=True))
     cut = steps == 15
     assert cut.mean() > 0.8
     np.testing.assert_array_equal(depths[cut], 4)
@@ -192,7 +193,7 @@ def test_a_length_beyond_the_greatest_depth_is_cut_off():
 
 
 def test_careful_transitions_always_look_for_turns():
-    known = drawn(0.4, 10, careful=jnp.array(1.0), trajectory_length=jnp.array(16.0))
+    known = drawn(0.4, 10, careful=jnp.array(1.0), trajectory_length=jnp.array(16.0), mixed=True)
     for found, expected in zip(known, drawn(0.4, 10, careful=jnp.array(1.0)), strict=True):
         np.testing.assert_array_equal(found, expected)
 
