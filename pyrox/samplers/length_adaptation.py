@@ -13,24 +13,27 @@ from pyrox.typing import Array
 class LengthState(NamedTuple):
     """How long trajectories last that look for turns."""
 
-    mean: Array
+    log_mean: Array
     count: Array  # of those that it is a mean of
 
 
 class TrajectoryLength(Pytree):
-    r"""Length of the trajectories that do not look for turns, from the mean length of those that do.
+    r"""Length of the trajectories that do not look for turns, from the usual one of those that do.
 
-    .. math:: T = 2.5 \, (\overline{n \epsilon} / 4)^{0.7}
+    .. math:: T = 2.5 \, (\tau / 3.7)^{0.7}, \qquad \log \tau = \overline{\log n \epsilon}
 
     Those that do go on beyond half a turn, to the other side of the posterior, which makes means known the better and
-    variances the worse. Where the metric has made all directions alike they last about 4, and lengths between T / 2
+    variances the worse. Where the metric has made all directions alike they last about 3.7, and lengths between T / 2
     and T are about a quarter of a turn: draws that depend little on those before, in either respect. Where one
     direction is longer than the metric knows, they last longer, for its sake: the others have turned by then.
+
+    While step sizes are searched for, some trajectories never turn, since a step is half a turn, and others are a
+    single step of any size. So a time counts as at most a factor of e away from what is known.
 
     Attributes
     ----------
     length, turning, power
-        The constants 2.5, 4 and 0.7.
+        The constants 2.5, 3.7 and 0.7.
     memory
         Number of trajectories after which the first ones are forgotten.
     least
@@ -51,7 +54,7 @@ class TrajectoryLength(Pytree):
     """
 
     length: float = 2.5
-    turning: float = 4.0
+    turning: float = 3.7
     power: float = 0.7
     memory: float = 50.0
     least: float = 10.0
@@ -60,7 +63,7 @@ class TrajectoryLength(Pytree):
 
     def start(self, kernel: Kernel, state: State) -> tuple[LengthState, Kernel]:
         zero = jnp.zeros_like(state.log_density)
-        return LengthState(zero, zero), kernel.replace(trajectory_length=zero)
+        return LengthState(zero + jnp.log(self.turning), zero), kernel.replace(trajectory_length=zero)
 
     def search(self, mine: LengthState, kernel: Kernel, info: Info) -> tuple[LengthState, Kernel, Array]:
         return mine, kernel, jnp.ones((), bool)
@@ -68,16 +71,17 @@ class TrajectoryLength(Pytree):
     def update(self, mine: LengthState, kernel: Kernel, moment: Moment) -> tuple[LengthState, Kernel, Array]:
         measured = (kernel.trajectory_length == 0) & ~(moment.info.diverging > 0)
         count = mine.count + measured
-        time = moment.info.n_steps * moment.info.step_size
-        mean = mine.mean + jnp.where(measured, (time - mine.mean) / jnp.clip(count, 1, self.memory), 0)
+        time = jnp.maximum(moment.info.n_steps * moment.info.step_size, jnp.finfo(mine.log_mean.dtype).tiny)
+        away = jnp.clip(jnp.log(time) - mine.log_mean, -1, 1)
+        log_mean = mine.log_mean + jnp.where(measured, away / jnp.clip(count, 1, self.memory), 0)
         # Times are in the metric's units.
         count = jnp.where(moment.renewed, 0, count)
         known = (count >= self.least) & (moment.iteration >= self.begin * moment.num_warmup)
         last = moment.iteration == moment.num_warmup - 1
         used = known & (last | (moment.iteration % self.period != 0))
-        length = self.length * (mean / self.turning) ** self.power
+        length = self.length * jnp.exp(self.power * (log_mean - jnp.log(self.turning)))
         kernel = kernel.replace(trajectory_length=jnp.where(used, length, 0))
-        return LengthState(mean, count), kernel, moment.renewed
+        return LengthState(log_mean, count), kernel, moment.renewed
 
 
 class RepetitionState(NamedTuple):
@@ -113,7 +117,7 @@ class Repetition(Pytree):
     1
     """
 
-    limit: float = 0.5
+    limit: float = 0.3
 
     def start(self, kernel: Kernel, state: State) -> tuple[RepetitionState, Kernel]:
         zeros = jnp.zeros_like(state.position)

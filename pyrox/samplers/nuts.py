@@ -24,6 +24,8 @@ _SHORT_STEP, _LONG_STEPS = 0.4, (0.54, 0.82)
 # Where the length of trajectories is known: the share of transitions that look for turns all the same, and the part of
 # the length that the shortest of the others have.
 _TURNING_SHARE, _SHORTEST_PART = 0.1, 0.5
+# The share of careful transitions from which on a step is a single one: one divergence in a hundred transitions.
+_CAREFUL_SHARE = 0.05
 # The numbers whose random numbers choose: between two strides, between the kinds of transitions, and a length.
 _STRIDE_NUMBER, _KIND_NUMBER, _LENGTH_NUMBER = (np.int32(-(2**31) + i) for i in (1, 2, 3))
 
@@ -159,7 +161,7 @@ class NUTSKernel(Pytree):
     trajectory_length
         Longest time that a trajectory lasts which does not look for turns; 0 where all do.
     repeats
-        Number of transitions that a step is made of, unless transitions have to be careful.
+        Number of transitions that a step is made of, unless many have to be careful.
     mixed
         Whether most transitions have a length, if it is known; otherwise all look for turns, and a step is one of them.
     strides
@@ -202,7 +204,7 @@ class NUTSKernel(Pytree):
         if not self.mixed:
             return self._transition(key, state, value_and_grad, max_tree_depth)
         # Among corners a second one would meet them twice as often.
-        repeats = jnp.where(self.careful == 0, self.repeats, 1)
+        repeats = jnp.where(self.careful < _CAREFUL_SHARE, self.repeats, 1)
 
         def go_on(i: Array, carry: tuple[State, Info]) -> tuple[State, Info]:
             state, info = carry
