@@ -218,6 +218,7 @@ class NUTSKernel(Pytree):
     def _transition(
         self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array
     ) -> tuple[State, Info]:
+        """Make one transition, or evaluate a state of unknown log-density."""
         fresh = jnp.isnan(state.log_density)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
         chosen_size = choose_step_size(self, seed, state.position.dtype)
