@@ -21,6 +21,7 @@ from pyrox.samplers.packing import Packing
 from pyrox.samplers.passes.blocks import in_blocks
 from pyrox.samplers.passes.hoist import Hoisted
 from pyrox.samplers.passes.least_squares import Reduction, reduce_rows
+from pyrox.samplers.passes.orient import orient
 from pyrox.samplers.passes.rewrite import rewrite, unsupported
 from pyrox.samplers.passes.share import share
 from pyrox.samplers.recipe import STANDARD, Recipe
@@ -259,7 +260,7 @@ def trace_gradient(
 
 def as_kernel(traced: core.ClosedJaxpr) -> core.ClosedJaxpr:
     """Give a traced gradient in the form that native kernels are made of; see ``unsupported`` for what is not."""
-    return rewrite(share(in_blocks(traced)))
+    return orient(rewrite(share(in_blocks(traced))))
 
 
 def _are_same(known: list, leaves: list) -> bool:

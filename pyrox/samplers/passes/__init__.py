@@ -11,6 +11,8 @@ In the order in which they run:
 ``rewrite``
     Computes equal things once, and puts loops in place of what native kernels lack: by ``rules``, in the order of
     ``schedule``.
+``orient``
+    Turns matrices so that products with them read long rows.
 ``hoist``
     Takes out what does not depend on the position.
 

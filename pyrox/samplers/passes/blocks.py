@@ -16,6 +16,7 @@ from jax.extend import core
 
 from pyrox.likelihoods import ADDITIVE
 from pyrox.samplers.passes.jaxprs import bind, count_bytes, dependent, equations, needed, read, run_all, variables
+from pyrox.samplers.passes.orient import is_tall, multiply
 from pyrox.samplers.passes.rewrite import ELEMENTWISE, rewrite
 from pyrox.typing import Array
 
@@ -188,16 +189,20 @@ def _go_through(found: _Pass, env: dict, wanted: set) -> dict:
     # The last block begins within the one before.
     starts = [min(i * length, n - length) for i in range(blocks)]
     pieces = {m: [lax.slice_in_dim(env[m], s, s + length, axis=axis) for s in starts] for m, axis in found.axes.items()}
+    tall = {m for m, some in pieces.items() if is_tall(some[0].shape)}
+    pieces |= {m: [jnp.transpose(piece) for piece in pieces[m]] for m in tall}
     kept = [v for eqn in found.eqns for v in eqn.outvars if v in wanted and v not in found.results]
     outside = [v for eqn in found.eqns for v in variables(eqn.invars) if v in env and v.aval.shape == (n,)]
     numbers = {eqn.outvars[0]: eqn.invars[0] for eqn in found.early if _repeats_number(eqn)}
     given = [v for v in dict.fromkeys(outside) if v not in numbers]
 
-    def multiply(product: _Product, i: Array, vector: Array) -> Array:
+    def multiply_piece(product: _Product, i: Array, vector: Array) -> Array:
         """Multiply with a piece of a matrix, chosen by code: a copy would cost as much as reading all twice."""
 
         def by(piece: Array) -> Callable:
-            return lambda x: bind(product.eqn, [piece if v is product.matrix else x for v in product.eqn.invars])[0]
+            sides = [v is product.matrix for v in product.eqn.invars]
+            turned = [sides.index(True)] if product.matrix in tall else []
+            return lambda x: multiply(product.eqn, [piece if side else x for side in sides], turned)[0]
 
         return lax.switch(i, [by(piece) for piece in pieces[product.matrix]], vector)
 
@@ -205,7 +210,7 @@ def _go_through(found: _Pass, env: dict, wanted: set) -> dict:
         start = jnp.minimum(i * length, n - length)
         local = env | {v: lax.dynamic_slice(env[v], (start,), (length,)) for v in given}
         local.update((v, jnp.full(length, read(number, env))) for v, number in numbers.items())
-        local.update((p.eqn.outvars[0], multiply(p, i, env[p.vector])) for p in found.first)
+        local.update((p.eqn.outvars[0], multiply_piece(p, i, env[p.vector])) for p in found.first)
         run_all(found.local, local)
         new = jnp.arange(length, dtype=jnp.int32) >= i * length - start
 
@@ -213,7 +218,7 @@ def _go_through(found: _Pass, env: dict, wanted: set) -> dict:
             return jnp.where(new, local[v], 0) if n % length else local[v]
 
         sums = [_add_up(eqn, [only_new(v) for v in eqn.invars]) for eqn in found.sums]
-        sums += [multiply(p, i, only_new(p.vector)) for p in found.last]
+        sums += [multiply_piece(p, i, only_new(p.vector)) for p in found.last]
         totals = [total + x for total, x in zip(carry[0], sums, strict=True)]
         return totals, [lax.dynamic_update_slice(x, local[v], (start,)) for v, x in zip(kept, carry[1], strict=True)]
 

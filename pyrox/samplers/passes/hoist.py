@@ -14,8 +14,9 @@ _REARRANGING = frozenset({
     "broadcast", "broadcast_in_dim", "convert_element_type", "copy", "expand_dims", "iota", "reshape", "rev", "slice",
     "squeeze", "transpose",
 })  # fmt: skip
-# What loops read lies in memory in any case.
-_LOOPS = frozenset({"cond", "scan", "while"})
+# What these read lies in memory in any case, so that it had better be put in order once.
+_READERS = frozenset({"cond", "dot_general", "scan", "while"})
+_REORDERED = frozenset({"slice", "transpose"})
 # What takes so much longer than the rest that it had better be done once a run.
 _LONG = frozenset({"cholesky", "dot_general", "scan", "triangular_solve", "while"})
 # Bytes that chains had better share.
@@ -45,7 +46,7 @@ class Hoisted:
         rest = [eqn for eqn in jaxpr.eqns if eqn.effects or not moving.isdisjoint(eqn.outvars)]
         fixed = [eqn for eqn in jaxpr.eqns if not eqn.effects and moving.isdisjoint(eqn.outvars)]
         wanted = {v for eqn in rest for v in variables(eqn.invars)} | set(variables(jaxpr.outvars))
-        in_memory = {v for eqn in rest if eqn.primitive.name in _LOOPS for v in variables(eqn.invars)}
+        in_memory = {v for eqn in rest if eqn.primitive.name in _READERS for v in variables(eqn.invars)}
         self._kept, again = _choose(fixed, wanted, in_memory)
         self._fixed, self._rest = needed(fixed, self._kept), [*again, *rest]
         self.takes_long = any(eqn.primitive.name in _LONG for eqn in self._fixed) or count_bytes(self._kept) >= _MANY
@@ -72,7 +73,7 @@ def _choose(fixed: list, wanted: set, in_memory: set) -> tuple[list, list]:
     kept, again = [], []
     for eqn in reversed(fixed):
         outs = [v for v in eqn.outvars if v in wanted]
-        copied = eqn.primitive.name == "slice" and not in_memory.isdisjoint(outs)
+        copied = eqn.primitive.name in _REORDERED and not in_memory.isdisjoint(outs)
         if outs and eqn.primitive.name in _REARRANGING and not copied:
             again.append(eqn)
             wanted.update(variables(eqn.invars))
