@@ -4,20 +4,25 @@ A call costs more than the gradient of a small model. So there is one, for the m
 every point needs follow from the seed and a counter by two rounds of a mixing function of 32 bits.
 """
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 
-from pyrox.samplers.vectors import do_if
+from pyrox.samplers import vectors
 from pyrox.typing import Array, Key
 
 _UNIT = 2.0**-24
+# Taylor's series of the sine, divided by its argument, and of the cosine, in squares: a right angle to eleven digits.
+_SINE = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(8))
+_COSINE = tuple((-1) ** k / math.factorial(2 * k) for k in range(9))
 
 
 def noise_and_seed(key: Key, dim: int, dtype: np.dtype, wanted: Array) -> tuple[Array, Array]:
     r"""Draw standard normal numbers, and a seed for ``uniform``, by one call of JAX's generator.
 
-    .. math:: x = \sqrt 2 \, \mathrm{erf}^{-1}(2 u - 1)
+    .. math:: (x, y) = \sqrt{-2 \log u} \, (\pm \cos t, \sin t), \qquad t = \pi (v - 1/2)
 
     Parameters
     ----------
@@ -33,18 +38,38 @@ def noise_and_seed(key: Key, dim: int, dtype: np.dtype, wanted: Array) -> tuple[
     Returns
     -------
     The normal numbers, shape ``(dim,)``; two words, shape ``(2,)``.
+
+    References
+    ----------
+    .. [1] Box and Muller (1958), A note on the generation of random normal deviates, Annals of Mathematical Statistics
+       29: two numbers from a logarithm and an angle, all arithmetic; the inverse of the distribution takes five times
+       as long.
     """
     width, digits = (np.uint64, 53) if np.dtype(dtype).itemsize == 8 else (np.uint32, 24)
-    bits = random.bits(key, (dim + 2,), width)
+    half = -(-dim // 2)
+    bits = random.bits(key, (2 * half + 2,), width)
 
     def draw(_: Array) -> Array:
-        whole = (bits[:dim] >> width(np.iinfo(width).bits - digits)).astype(dtype)
+        whole = (bits[: 2 * half] >> width(np.iinfo(width).bits - digits)).astype(dtype)
         u = (whole + 0.5) * jnp.asarray(2.0**-digits, dtype)
-        return np.sqrt(2.0).astype(dtype) * lax.erf_inv(2 * u - 1)
+        log = vectors.log if digits == 53 else jnp.log
+        angle, radius = np.pi * (u[half:] - 0.5), jnp.sqrt(-2 * log(u[:half]))
+        # The last bit of its word is none of the angle's.
+        left = (bits[half : 2 * half] & width(1)) == 1
+        square = angle * angle
+        cosine, sine = _polynomial(_COSINE, square), angle * _polynomial(_SINE, square)
+        return jnp.concatenate([radius * jnp.where(left, -cosine, cosine), radius * sine])[:dim]
 
     # In a loop of their own: else they would be computed anew in every loop that uses them.
-    noise, _ = do_if(wanted, draw, jnp.ones(dim, dtype))
-    return noise, bits[dim:].astype(np.uint32)
+    noise, _ = vectors.do_if(wanted, draw, jnp.ones(dim, dtype))
+    return noise, bits[2 * half :].astype(np.uint32)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    value = jnp.full_like(x, coefficients[-1])
+    for c in coefficients[-2::-1]:
+        value = c + x * value
+    return value
 
 
 def uniform(seed: Array, counter: Array, dtype: np.dtype) -> Array:
