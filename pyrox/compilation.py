@@ -12,6 +12,7 @@ from pyrox.samplers.passes.jaxprs import equations
 from pyrox.samplers.passes.least_squares import Reduction
 from pyrox.samplers.passes.rewrite import rewrite, unsupported
 from pyrox.samplers.passes.rules import SMALL_FACTOR, SMALL_MATMUL
+from pyrox.samplers.passes.single import in_single_precision
 from pyrox.target import target_of
 
 _WORDS = {
@@ -50,6 +51,9 @@ class CompilationReport:
     reductions
         The normal likelihoods with linear means whose rows are summed up before the run, each as its ``rows`` and the
         ``numbers`` they are summed up to.
+    rounded
+        Whether there are matrices of more than four megabytes, with which the points between those of a trajectory are
+        multiplied in single precision; energies, and so the draws, have full precision.
     """
 
     native: bool
@@ -58,6 +62,7 @@ class CompilationReport:
     dim: int
     size: int
     reductions: tuple[Reduction, ...] = ()
+    rounded: bool = False
 
     def __str__(self) -> str:
         path = "one native kernel a chain" if self.native else "the ordinary path"
@@ -67,6 +72,8 @@ class CompilationReport:
             lines.append(f"  {', '.join(names) or 'the model'}: {what}")
         for rows, numbers in self.reductions:
             lines.append(f"  a normal likelihood with a linear mean: {rows} rows are summed up to {numbers} numbers")
+        if self.rounded:
+            lines.append("  large matrices: in single precision between the points whose energies decide about draws")
         return "\n".join([*lines, f"{self.dim} dimensions, {self.size} equations for log-density and gradient"])
 
     __repr__ = __str__
@@ -103,13 +110,14 @@ def explain_compilation(
     target = target_of(model, model_args, model_kwargs)
     density, data = target.density, target.data
     position = jnp.zeros(density.dim)
-    traced, reductions = trace_gradient(density, position, data)
-    traced = as_kernel(traced)
+    original, reductions = trace_gradient(density, position, data)
+    traced = as_kernel(original)
     found = unsupported(traced)
     obstacles = _locate(density, position, data, found) if found else {}
     native = not found and jax.default_backend() == "cpu" and wants_native(None)
     size = sum(1 for _ in equations(traced.jaxpr))
-    return CompilationReport(native, obstacles, _reason(found), density.dim, size, tuple(reductions))
+    rounded = native and in_single_precision(original) is not None
+    return CompilationReport(native, obstacles, _reason(found), density.dim, size, tuple(reductions), rounded)
 
 
 def _reason(found: list[str]) -> str:

@@ -47,6 +47,7 @@ LAYERS = {
     "pyrox.samplers.passes": "samplers",
     "pyrox.samplers.positions": "samplers",
     "pyrox.samplers.recipe": "samplers",
+    "pyrox.samplers.rounding": "samplers",
     "pyrox.samplers.run": "samplers",
     "pyrox.samplers.saved": "samplers",
     "pyrox.samplers.vectors": "samplers",

@@ -10,8 +10,9 @@ from jax import lax, random
 from pyrox.samplers import kernel as kernels
 from pyrox.samplers.adaptation import Adapter, Moment, restart_all, search_all, start_all, update_all
 from pyrox.samplers.directions import Window, empty_window, estimate, last_renewal, record, schedule_next
-from pyrox.samplers.kernel import Info, Kernel, State, ValueAndGrad
+from pyrox.samplers.kernel import Gradient, Gradients, Info, Kernel, State, ValueAndGrad
 from pyrox.samplers.recipe import Recipe
+from pyrox.samplers.rounding import rounding_error
 from pyrox.samplers.vectors import do_if
 from pyrox.typing import Array, ArrayLike, Key
 
@@ -111,7 +112,13 @@ def start(key: Array, position: Array, num_warmup: int, target_accept: ArrayLike
 
 
 def advance(
-    chain: ChainState, n: Array, *, value_and_grad: ValueAndGrad, recipe: Recipe, buffer: int
+    chain: ChainState,
+    n: Array,
+    *,
+    value_and_grad: ValueAndGrad,
+    recipe: Recipe,
+    buffer: int,
+    rounded_grad: Gradient | None = None,
 ) -> tuple[ChainState, Array, Array]:
     """Make at most ``n`` transitions.
 
@@ -129,6 +136,8 @@ def advance(
         What the chain is made of.
     buffer
         Length of the output arrays.
+    rounded_grad
+        A gradient that takes less time, of little less precision, where there is one; for a recipe that is ``rounded``.
 
     Returns
     -------
@@ -146,7 +155,7 @@ def advance(
     def iterate(carry: tuple) -> tuple:
         chain, made, draws, stats = carry
         counts = chain.phase == Phase.TRANSITION
-        chain, info = _iterate(chain, adapters, value_and_grad)
+        chain, info = _iterate(chain, adapters, Gradients(value_and_grad, rounded_grad))
         row = jnp.stack([x.astype(dtype) for x in info])
         draws = lax.dynamic_update_index_in_dim(draws, chain.state.position, made, 0)
         stats = lax.dynamic_update_index_in_dim(stats, row, made, 0)
@@ -156,11 +165,12 @@ def advance(
     return chain, draws, stats
 
 
-def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], value_and_grad: ValueAndGrad) -> tuple[ChainState, Info]:
+def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], gradients: Gradients) -> tuple[ChainState, Info]:
     moving = chain.phase == Phase.TRANSITION
     key = _key_of_iteration(chain.key, jnp.where(moving, chain.iteration, -1))
     depth = jnp.where(moving, chain.max_tree_depth, 1)
-    new, info = chain.kernel.step(key, chain.state, value_and_grad, depth)
+    rounded = () if gradients.rounded is None else (gradients.rounded,)
+    new, info = chain.kernel.step(key, chain.state, gradients.value_and_grad, depth, *rounded)
 
     moved = new.log_density != chain.state.log_density
 
@@ -172,7 +182,15 @@ def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], value_and_grad: V
         return mine, kernel, settled
 
     def warmed_up(learnt: tuple) -> tuple:
-        moment = Moment(chain.iteration, chain.num_warmup, new, info, moved, renewed=jnp.zeros((), bool))
+        moment = Moment(
+            chain.iteration,
+            chain.num_warmup,
+            new,
+            info,
+            moved,
+            renewed=jnp.zeros((), bool),
+            rounding_error=rounding_error(chain.iteration, chain.kernel, new, gradients),
+        )
         return update_all(adapters, *learnt, moment)
 
     warming = moving & (chain.iteration < chain.num_warmup)

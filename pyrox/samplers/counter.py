@@ -8,7 +8,7 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
-from jax import lax, random
+from jax import random
 
 from pyrox.samplers import vectors
 from pyrox.typing import Array, Key

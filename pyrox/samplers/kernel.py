@@ -10,10 +10,18 @@ from pyrox.samplers.counter import uniform
 from pyrox.typing import Array, Key
 
 ValueAndGrad = Callable[[Array], tuple[Array, Array]]
+Gradient = Callable[[Array], Array]
 
 # The part of its step that a kernel takes when it is careful, and the number whose random number tells when.
 _CAREFUL_PART = 0.25
 _CAREFUL_NUMBER = np.int32(-(2**31))
+
+
+class Gradients(NamedTuple):
+    """How to find the way: at points that are asked for, and at those between."""
+
+    value_and_grad: ValueAndGrad
+    rounded: Gradient | None = None
 
 
 class State(NamedTuple):
@@ -102,8 +110,23 @@ class Kernel(Protocol):
         ...
 
     def step(self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array) -> tuple[State, Info]:
-        """Make one transition."""
+        """Make one transition; kernels with a field ``rounded`` also take a rounded gradient."""
         ...
+
+
+def join_infos(before: Info, last: Info, repeats: Array) -> Info:
+    """Report what transitions of one step have made together."""
+    worse = jnp.abs(before.max_energy_error) > jnp.abs(last.max_energy_error)
+    shorter = (before.step_size > 0) & (before.step_size < last.step_size)
+    return last._replace(
+        acceptance_rate=before.acceptance_rate + last.acceptance_rate / repeats,
+        step_size=jnp.where(shorter, before.step_size, last.step_size),
+        tree_depth=jnp.maximum(before.tree_depth, last.tree_depth),
+        n_steps=before.n_steps + last.n_steps,
+        diverging=before.diverging | last.diverging,
+        max_energy_error=jnp.where(worse, before.max_energy_error, last.max_energy_error),
+        reached_max_treedepth=before.reached_max_treedepth | last.reached_max_treedepth,
+    )
 
 
 def choose_step_size(kernel: Kernel, seed: Array, dtype: np.dtype) -> Array:

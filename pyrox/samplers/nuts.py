@@ -9,7 +9,7 @@ from jax import lax
 
 from pyrox._pytree import Pytree, static
 from pyrox.samplers.counter import noise_and_seed, uniform
-from pyrox.samplers.kernel import Info, State, ValueAndGrad, choose_step_size
+from pyrox.samplers.kernel import Gradient, Gradients, Info, State, ValueAndGrad, choose_step_size, join_infos
 from pyrox.samplers.metrics import Metric
 from pyrox.samplers.vectors import do_if, find_last, inner
 from pyrox.typing import Array, Key
@@ -148,6 +148,9 @@ class NUTSKernel(Pytree):
     whose end is accepted or rejected. That is a trajectory of one doubling whose second point lies so many leapfrogs
     away. The other transitions go on until they turn, wherever a posterior asks for more than the length allows.
 
+    Of the points that are passed between, nothing but the gradient is asked for, and it may be rounded: with any
+    function of the position in its place leapfrogs are reversible and keep volumes.
+
     Parameters
     ----------
     step_size
@@ -164,6 +167,8 @@ class NUTSKernel(Pytree):
         Number of transitions that a step is made of, unless many have to be careful.
     mixed
         Whether most transitions have a length, if it is known; otherwise all look for turns, and a step is one of them.
+    rounded
+        Whether points between are passed with a rounded gradient, if there is one: above zero.
     strides
         Whether points may be several leapfrogs apart, unless transitions have to be careful; for a metric that knows
         how wide the posterior is.
@@ -196,28 +201,35 @@ class NUTSKernel(Pytree):
     careful: Array | float = 0.0
     trajectory_length: Array | float = 0.0
     repeats: Array | int = 1
+    rounded: Array | float = 1.0
     strides: bool = static(default=False)
     mixed: bool = static(default=False)
 
-    def step(self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array) -> tuple[State, Info]:
+    def step(
+        self,
+        key: Key,
+        state: State,
+        value_and_grad: ValueAndGrad,
+        max_tree_depth: Array,
+        rounded_grad: Gradient | None = None,
+    ) -> tuple[State, Info]:
         """Make the transitions of a step; from a state of unknown log-density, evaluate it there instead."""
+        gradients = Gradients(value_and_grad, rounded_grad)
         if not self.mixed:
-            return self._transition(key, state, value_and_grad, max_tree_depth)
+            return self._transition(key, state, gradients, max_tree_depth)
         # Among corners a second one would meet them twice as often.
         repeats = jnp.where(self.careful < _CAREFUL_SHARE, self.repeats, 1)
 
         def go_on(i: Array, carry: tuple[State, Info]) -> tuple[State, Info]:
             state, info = carry
-            new, made = self._transition(_nth_key(key, i), state, value_and_grad, max_tree_depth)
-            return new, _join_infos(info, made, repeats)
+            new, made = self._transition(_nth_key(key, i), state, gradients, max_tree_depth)
+            return new, join_infos(info, made, repeats)
 
         zero, no = jnp.zeros_like(state.log_density), jnp.zeros((), bool)
         none = Info(zero, zero, zero, jnp.int32(0), jnp.int32(0), no, zero, zero, zero, no)
         return lax.fori_loop(0, repeats, go_on, (state, none))
 
-    def _transition(
-        self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array
-    ) -> tuple[State, Info]:
+    def _transition(self, key: Key, state: State, gradients: Gradients, max_tree_depth: Array) -> tuple[State, Info]:
         """Make one transition, or evaluate a state of unknown log-density."""
         fresh = jnp.isnan(state.log_density)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
@@ -235,7 +247,7 @@ class NUTSKernel(Pytree):
             leaves = jnp.left_shift(1, t.depth)
             sub = lax.while_loop(
                 lambda sub: (sub.num_leaves < leaves) & ~sub.turned & ~sub.account.diverging,
-                lambda sub: self._grow(sub, dt, leaves, origin, value_and_grad),
+                lambda sub: self._grow(sub, dt, leaves, origin, gradients),
                 _sprout(t, dt),
             )
             return _join(t, sub, origin, plan.max_doublings)
@@ -309,19 +321,29 @@ class NUTSKernel(Pytree):
         p = momentum + 0.5 * dt * gradient
         return Way(p, self.metric.velocity(p))
 
-    def _grow(self, sub: Subtree, dt: Array, leaves: Array, origin: Origin, value_and_grad: ValueAndGrad) -> Subtree:
+    def _grow(self, sub: Subtree, dt: Array, leaves: Array, origin: Origin, gradients: Gradients) -> Subtree:
         """Go on to the next point, and take it into the subtree, which will have so many leaves."""
         sub = _save_end(sub)
 
-        def leapfrog(_: Array, path: Path) -> Path:
-            q = path.position + dt * path.way.velocity
-            log_density, g = value_and_grad(q)
+        def leapfrog(path: Path, q: Array, log_density: Array, g: Array) -> Path:
             # From halfway to halfway: on beyond the point, whose own momentum only the last one needs.
             return Path(q, self._way(path.way.momentum, g, 2 * dt), path.way.velocity, log_density, g)
 
+        def exactly(_: Array, path: Path) -> Path:
+            q = path.position + dt * path.way.velocity
+            return leapfrog(path, q, *gradients.value_and_grad(q))
+
+        def rounded(_: Array, path: Path) -> Path:
+            q = path.position + dt * path.way.velocity
+            return leapfrog(path, q, path.log_density, gradients.rounded(q))
+
         # Of what has been saved nobody reads the vectors any more: the first round writes over them.
         path = Path(sub.end.position, sub.end.way, sub.end.momentum, sub.chosen.log_density, sub.end.halfway)
-        path = lax.fori_loop(0, origin.stride, leapfrog, path)
+        passed = jnp.int32(0)
+        if gradients.rounded is not None:
+            passed = jnp.where(jnp.asarray(self.rounded) > 0, origin.stride - 1, 0)
+            path = lax.fori_loop(0, passed, rounded, path)
+        path = lax.fori_loop(passed, origin.stride, exactly, path)
         return self._add_leaf(sub, path, dt, leaves, origin)
 
     def _add_leaf(self, sub: Subtree, path: Path, dt: Array, leaves: Array, origin: Origin) -> Subtree:
@@ -364,21 +386,6 @@ def _nth_key(key: Key, number: Array) -> Key:
     first = jnp.arange(words.shape[0]) == 0
     return jax.random.wrap_key_data(
         words + jnp.where(first, number, 0).astype(words.dtype), impl=jax.random.key_impl(key)
-    )
-
-
-def _join_infos(before: Info, last: Info, repeats: Array) -> Info:
-    """Report what transitions of one step have made together."""
-    worse = jnp.abs(before.max_energy_error) > jnp.abs(last.max_energy_error)
-    shorter = (before.step_size > 0) & (before.step_size < last.step_size)
-    return last._replace(
-        acceptance_rate=before.acceptance_rate + last.acceptance_rate / repeats,
-        step_size=jnp.where(shorter, before.step_size, last.step_size),
-        tree_depth=jnp.maximum(before.tree_depth, last.tree_depth),
-        n_steps=before.n_steps + last.n_steps,
-        diverging=before.diverging | last.diverging,
-        max_energy_error=jnp.where(worse, before.max_energy_error, last.max_energy_error),
-        reached_max_treedepth=before.reached_max_treedepth | last.reached_max_treedepth,
     )
 
 

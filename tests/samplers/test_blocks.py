@@ -65,6 +65,11 @@ MORE_PASSES = {
 POSITION = RNG.normal(size=COLUMNS + 1) / 5
 
 
+@pytest.fixture(autouse=True)
+def smaller_matrices_are_large(monkeypatch):
+    monkeypatch.setattr("pyrox.samplers.passes.blocks._LARGE", 2**21)
+
+
 def traced(log_density):
     return jax.make_jaxpr(jax.value_and_grad(log_density))(POSITION)
 

@@ -4,8 +4,10 @@ In the order in which they run:
 
 ``least_squares``
     Takes the rows out of normal likelihoods with linear means (what is linear, ``linear`` tells).
+``single``
+    Makes a second gradient that multiplies with large matrices in single precision; it takes the same way from here on.
 ``blocks``
-    Reads large matrices from memory once, not twice.
+    Reads matrices larger than caches from memory once, not twice.
 ``share``
     Computes once what several loops need.
 ``rewrite``

@@ -20,10 +20,10 @@ from pyrox.samplers.passes.orient import is_tall, multiply
 from pyrox.samplers.passes.rewrite import ELEMENTWISE, rewrite
 from pyrox.typing import Array
 
-# Bytes of a block, and the fewest bytes of matrices that are worth it.
-_BLOCK, _LARGE = 2**19, 2**21
-# Each block has code of its own.
-_MOST_BLOCKS = 32
+# Bytes of a block, which the second cache holds, and the fewest bytes of a matrix that no last cache has room for.
+_BLOCK, _LARGE = 2**19, 2**25
+# Each block has code of its own, which takes 20 to 40 ms to compile.
+_MOST_BLOCKS = 128
 _ELEMENTWISE = frozenset(ELEMENTWISE.split())
 _NUMBER_TIMES_VECTOR = ((), ()), ((), ())
 
@@ -189,7 +189,8 @@ def _go_through(found: _Pass, env: dict, wanted: set) -> dict:
     # The last block begins within the one before.
     starts = [min(i * length, n - length) for i in range(blocks)]
     pieces = {m: [lax.slice_in_dim(env[m], s, s + length, axis=axis) for s in starts] for m, axis in found.axes.items()}
-    tall = {m for m, some in pieces.items() if is_tall(some[0].shape)}
+    # In order: a program traced again must be the same one.
+    tall = [m for m, some in pieces.items() if is_tall(some[0].shape)]
     pieces |= {m: [jnp.transpose(piece) for piece in pieces[m]] for m in tall}
     kept = [v for eqn in found.eqns for v in eqn.outvars if v in wanted and v not in found.results]
     outside = [v for eqn in found.eqns for v in variables(eqn.invars) if v in env and v.aval.shape == (n,)]

@@ -29,8 +29,7 @@ def orient(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
     """
     jaxpr = closed.jaxpr
     varying = dependent(jaxpr.eqns, jaxpr.invars[:1])
-    tall = {eqn.invars[side] for eqn in jaxpr.eqns for side in _tall_matrices(eqn, varying)}
-    if not tall:
+    if not any(_tall_matrices(eqn, varying) for eqn in jaxpr.eqns):
         return closed
 
     def turned(*args: Array) -> list:
@@ -64,13 +63,18 @@ def multiply(eqn: Any, inputs: list, turned: list[int]) -> list:
     return bind(eqn, inputs, dimension_numbers=(contracted, batch))
 
 
-def _tall_matrices(eqn: Any, varying: set) -> list[int]:
-    """Give which input of a product with a vector that varies is a fixed matrix with more rows than columns."""
+def fixed_matrix(eqn: Any, varying: set) -> int | None:
+    """Give which input of a product with a vector that varies is a matrix that does not; None if it is no such one."""
     if eqn.primitive.name != "dot_general" or varying.isdisjoint(eqn.outvars):
-        return []
+        return None
     (contracted, _), (batched, _) = eqn.params["dimension_numbers"]
-    shapes = [v.aval.shape for v in eqn.invars]
-    if sorted(map(len, shapes)) != [1, 2] or batched or len(contracted) != 1:
-        return []
-    side = int(len(shapes[1]) == 2)
-    return [side] if is_tall(shapes[side]) and eqn.invars[side] not in varying else []
+    dims = [v.aval.ndim for v in eqn.invars]
+    if sorted(dims) != [1, 2] or batched or len(contracted) != 1:
+        return None
+    side = dims.index(2)
+    return None if eqn.invars[side] in varying else side
+
+
+def _tall_matrices(eqn: Any, varying: set) -> list[int]:
+    side = fixed_matrix(eqn, varying)
+    return [] if side is None or not is_tall(eqn.invars[side].aval.shape) else [side]
