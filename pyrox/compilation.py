@@ -12,7 +12,7 @@ from pyrox.samplers.passes.jaxprs import equations
 from pyrox.samplers.passes.least_squares import Reduction
 from pyrox.samplers.passes.rewrite import rewrite, unsupported
 from pyrox.samplers.passes.rules import SMALL_FACTOR, SMALL_MATMUL
-from pyrox.samplers.passes.single import in_single_precision
+from pyrox.samplers.passes.single import flag_single_precision
 from pyrox.target import target_of
 
 _WORDS = {
@@ -52,8 +52,8 @@ class CompilationReport:
         The normal likelihoods with linear means whose rows are summed up before the run, each as its ``rows`` and the
         ``numbers`` they are summed up to.
     rounded
-        Whether there are matrices of more than four megabytes, with which the points between those of a trajectory are
-        multiplied in single precision; energies, and so the draws, have full precision.
+        Whether there are matrices of more than 64 kilobytes, with which positions between the points of a trajectory
+        are multiplied in single precision; energies, and so the draws, have full precision.
     """
 
     native: bool
@@ -73,7 +73,7 @@ class CompilationReport:
         for rows, numbers in self.reductions:
             lines.append(f"  a normal likelihood with a linear mean: {rows} rows are summed up to {numbers} numbers")
         if self.rounded:
-            lines.append("  large matrices: in single precision between the points whose energies decide about draws")
+            lines.append("  products with matrices: in single precision between the points whose energies decide")
         return "\n".join([*lines, f"{self.dim} dimensions, {self.size} equations for log-density and gradient"])
 
     __repr__ = __str__
@@ -110,13 +110,13 @@ def explain_compilation(
     target = target_of(model, model_args, model_kwargs)
     density, data = target.density, target.data
     position = jnp.zeros(density.dim)
-    original, reductions = trace_gradient(density, position, data)
-    traced = as_kernel(original)
+    traced, reductions = trace_gradient(density, position, data)
+    traced = as_kernel(traced)
     found = unsupported(traced)
     obstacles = _locate(density, position, data, found) if found else {}
     native = not found and jax.default_backend() == "cpu" and wants_native(None)
     size = sum(1 for _ in equations(traced.jaxpr))
-    rounded = native and in_single_precision(original) is not None
+    rounded = native and flag_single_precision(traced) is not None
     return CompilationReport(native, obstacles, _reason(found), density.dim, size, tuple(reductions), rounded)
 
 

@@ -77,7 +77,3 @@ def sum_log1p(u: Array) -> Array:
     rows = -(-u.size // lanes)
     padded = jnp.pad(jnp.ravel(u), (0, lanes * rows - u.size)).reshape(rows, lanes)
     return jnp.sum(jnp.log(jnp.prod(1 + padded, axis=0)))
-
-
-# Functions, by name, that give the same sum whether rows come all at once or by blocks; of zeros they give zero.
-ADDITIVE = {f.__name__: f for f in (sum_log1p,)}

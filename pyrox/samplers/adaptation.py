@@ -29,7 +29,6 @@ class Moment(NamedTuple):
     info: Info
     moved: Array
     renewed: Array  # whether an adapter before this one asks to begin anew
-    rounding_error: Array | float = -1.0  # see ``rounding.py``; below zero is unknown
 
     @property
     def settled_from(self) -> Array:

@@ -10,9 +10,9 @@ from jax import lax, random
 from pyrox.samplers import kernel as kernels
 from pyrox.samplers.adaptation import Adapter, Moment, restart_all, search_all, start_all, update_all
 from pyrox.samplers.directions import Window, empty_window, estimate, last_renewal, record, schedule_next
-from pyrox.samplers.kernel import Gradient, Gradients, Info, Kernel, State, ValueAndGrad
+from pyrox.samplers.kernel import Info, Kernel, State, ValueAndGrad
 from pyrox.samplers.recipe import Recipe
-from pyrox.samplers.rounding import rounding_error
+from pyrox.samplers.rounding import PERIOD, begin_comparison, finish_comparison
 from pyrox.samplers.vectors import do_if
 from pyrox.typing import Array, ArrayLike, Key
 
@@ -24,6 +24,7 @@ class Phase(IntEnum):
     SEARCH = 1  # a leapfrog from the start, to find the first step size
     TRANSITION = 2  # warm-up or draw
     RENEW = 3  # nothing: ``renew`` comes first
+    COMPARE = 4  # the rounded gradient where the chain is, if there is one
 
 
 class ChainState(NamedTuple):
@@ -112,13 +113,7 @@ def start(key: Array, position: Array, num_warmup: int, target_accept: ArrayLike
 
 
 def advance(
-    chain: ChainState,
-    n: Array,
-    *,
-    value_and_grad: ValueAndGrad,
-    recipe: Recipe,
-    buffer: int,
-    rounded_grad: Gradient | None = None,
+    chain: ChainState, n: Array, *, value_and_grad: ValueAndGrad, recipe: Recipe, buffer: int
 ) -> tuple[ChainState, Array, Array]:
     """Make at most ``n`` transitions.
 
@@ -136,8 +131,6 @@ def advance(
         What the chain is made of.
     buffer
         Length of the output arrays.
-    rounded_grad
-        A gradient that takes less time, of little less precision, where there is one; for a recipe that is ``rounded``.
 
     Returns
     -------
@@ -155,7 +148,7 @@ def advance(
     def iterate(carry: tuple) -> tuple:
         chain, made, draws, stats = carry
         counts = chain.phase == Phase.TRANSITION
-        chain, info = _iterate(chain, adapters, Gradients(value_and_grad, rounded_grad))
+        chain, info = _iterate(chain, adapters, value_and_grad, rounding=recipe.rounding)
         row = jnp.stack([x.astype(dtype) for x in info])
         draws = lax.dynamic_update_index_in_dim(draws, chain.state.position, made, 0)
         stats = lax.dynamic_update_index_in_dim(stats, row, made, 0)
@@ -165,12 +158,14 @@ def advance(
     return chain, draws, stats
 
 
-def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], gradients: Gradients) -> tuple[ChainState, Info]:
-    moving = chain.phase == Phase.TRANSITION
+def _iterate(
+    chain: ChainState, adapters: tuple[Adapter, ...], value_and_grad: ValueAndGrad, *, rounding: bool
+) -> tuple[ChainState, Info]:
+    moving, comparing = chain.phase == Phase.TRANSITION, chain.phase == Phase.COMPARE
     key = _key_of_iteration(chain.key, jnp.where(moving, chain.iteration, -1))
     depth = jnp.where(moving, chain.max_tree_depth, 1)
-    rounded = () if gradients.rounded is None else (gradients.rounded,)
-    new, info = chain.kernel.step(key, chain.state, gradients.value_and_grad, depth, *rounded)
+    kernel, state = begin_comparison(comparing, chain.kernel, chain.state) if rounding else (chain.kernel, chain.state)
+    new, info = kernel.step(key, state, value_and_grad, depth)
 
     moved = new.log_density != chain.state.log_density
 
@@ -182,15 +177,7 @@ def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], gradients: Gradie
         return mine, kernel, settled
 
     def warmed_up(learnt: tuple) -> tuple:
-        moment = Moment(
-            chain.iteration,
-            chain.num_warmup,
-            new,
-            info,
-            moved,
-            renewed=jnp.zeros((), bool),
-            rounding_error=rounding_error(chain.iteration, chain.kernel, new, gradients),
-        )
+        moment = Moment(chain.iteration, chain.num_warmup, new, info, moved, renewed=jnp.zeros((), bool))
         return update_all(adapters, *learnt, moment)
 
     warming = moving & (chain.iteration < chain.num_warmup)
@@ -198,8 +185,12 @@ def _iterate(chain: ChainState, adapters: tuple[Adapter, ...], gradients: Gradie
     learnt, _ = do_if(evaluating, evaluated, (chain.adapters, chain.kernel), costly=True)
     (*learnt, settled), _ = do_if(searching, searched, (*learnt, jnp.zeros((), bool)), costly=True)
     (mine, kernel), _ = do_if(warming, warmed_up, tuple(learnt), costly=True)
-    phase = jnp.where(moving | settled, Phase.TRANSITION, Phase.SEARCH).astype(jnp.int32)
-    state = jax.tree.map(lambda a, b: jnp.where(searching, a, b), chain.state, new)
+    phase = jnp.where(evaluating | (searching & ~settled), Phase.SEARCH, Phase.TRANSITION)
+    if rounding:
+        kernel = finish_comparison(comparing, kernel, chain.state, new)
+        phase = jnp.where(warming & (chain.iteration % PERIOD == 0), Phase.COMPARE, phase)
+    phase, stays = phase.astype(jnp.int32), searching | comparing
+    state = jax.tree.map(lambda a, b: jnp.where(stays, a, b), chain.state, new)
     chain = chain._replace(phase=phase, iteration=chain.iteration + moving, state=state, kernel=kernel, adapters=mine)
     return _look_ahead(chain, warming, moved), info
 

@@ -18,13 +18,12 @@ from pyrox.samplers.chain import ChainState, Phase
 from pyrox.samplers.directions import FIRST_RENEWAL
 from pyrox.samplers.executables import Compilation, begin_function, fingerprint
 from pyrox.samplers.packing import Packing
-from pyrox.samplers.passes.blocks import in_blocks
 from pyrox.samplers.passes.hoist import Hoisted
 from pyrox.samplers.passes.least_squares import Reduction, reduce_rows
 from pyrox.samplers.passes.orient import orient
 from pyrox.samplers.passes.rewrite import rewrite, unsupported
 from pyrox.samplers.passes.share import share
-from pyrox.samplers.passes.single import in_single_precision
+from pyrox.samplers.passes.single import flag_single_precision
 from pyrox.samplers.recipe import STANDARD, Recipe
 from pyrox.samplers.vectors import selecting
 from pyrox.typing import Array, ArrayLike, Tree
@@ -107,20 +106,17 @@ class ChainProgram:
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), jax.dtypes.canonicalize_dtype(x.dtype)), data)
         with without_collections():
             traced = trace_gradient(log_density, position, shapes)[0]
-            rounded = in_single_precision(traced) if recipe.can_round else None
-            self.recipe = replace(self.recipe, rounded=rounded is not None)
             native = lanes is None and jax.default_backend() == "cpu" and wants_native(fused)
             rewritten = as_kernel(traced) if native else None
-        self.obstacles = unsupported(rewritten) if native else []
+            self.obstacles = unsupported(rewritten) if native else []
+            self.native = native and not self.obstacles
+            flagged = flag_single_precision(rewritten) if self.native and recipe.can_round else None
+        self.recipe = replace(self.recipe, rounding=flagged is not None)
         self._kernel = jax.tree.map(np.asarray, self.recipe.kernel(np.ones(dim, self.dtype)))
         self._template = jax.eval_shape(lambda q: self._start(jax.random.key_data(jax.random.key(0)), q), position)
         self._packing = Packing(self._template)
         self._prepared, self._preparing = None, threading.Lock()
-        self.native = native and not self.obstacles
-        if self.native:
-            begun = self._begin(rewritten, shapes, None if rounded is None else as_kernel(rounded))
-        else:
-            begun = self._begin(rewrite(traced, {}), shapes)
+        begun = self._begin((flagged or rewritten) if self.native else rewrite(traced, {}), shapes)
         self._renew = self._begin_renewal() if recipe.window else None
         meanwhile()
         try:
@@ -146,36 +142,27 @@ class ChainProgram:
     def _with_lanes(self, x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         return x if self.lanes is None else jax.ShapeDtypeStruct((self.lanes, *x.shape), x.dtype)
 
-    def _begin(
-        self, gradient: core.ClosedJaxpr, shapes: Tree, rounded: core.ClosedJaxpr | None = None
-    ) -> list[Compilation | None]:
+    def _begin(self, gradient: core.ClosedJaxpr, shapes: Tree) -> list[Compilation | None]:
         """Begin to compile what follows from the data alone, where that takes long, and the chain."""
-        parts = [Hoisted(part) for part in (gradient, rounded) if part is not None]
-        apart = any(part.takes_long for part in parts) and not self._own
+        flags = int(self.native and self.recipe.rounding)
+        hoisted = Hoisted(gradient, varying=1 + flags)
+        apart = hoisted.takes_long and not self._own
 
         # Data come as a plain list: models of equal structure may keep them in different trees.
-        def prepare(data: list[Array]) -> list[list[Array]]:
-            return [part.prepare(*data) for part in parts]
+        def prepare(data: list[Array]) -> list[Array]:
+            return hoisted.prepare(*data)
 
-        def advance(packed: list[Array], data: list[Array], prepared: list[list[Array]], n: Array) -> tuple:
+        def advance(packed: list[Array], data: list[Array], prepared: list[Array], n: Array) -> tuple:
             prepared = prepared if apart else prepare(data)
 
-            def value_and_grad(position: Array) -> tuple[Array, Array]:
-                value, grad = parts[0](prepared[0], position, *data)
+            def value_and_grad(position: Array, *flag: Array) -> tuple[Array, Array]:
+                value, grad = hoisted(prepared, position, *flag[:flags], *data)
                 return value, grad
-
-            def rounded_grad(position: Array) -> Array:
-                return parts[1](prepared[1], position, *data)[0]
 
             chain = self._packing.unpack(packed)
             with selecting(self._few_numbers()):
                 chain, draws, stats = chains.advance(
-                    chain,
-                    n,
-                    value_and_grad=value_and_grad,
-                    recipe=self.recipe,
-                    buffer=self.buffer,
-                    rounded_grad=rounded_grad if len(parts) > 1 else None,
+                    chain, n, value_and_grad=value_and_grad, recipe=self.recipe, buffer=self.buffer
                 )
             return self._packing.pack(chain), draws, stats
 
@@ -185,7 +172,7 @@ class ChainProgram:
             advance = jax.vmap(advance, in_axes=(0, axes, None, None))
             leaves = [self._with_lanes(x) if i in self._own else x for i, x in enumerate(leaves)]
         lanes = self.lanes, sorted(self._own)
-        settings = (self.native, lanes, self.buffer, self.recipe, len(parts), str(self.dtype), jax.default_backend())
+        settings = (self.native, lanes, self.buffer, self.recipe, str(self.dtype), jax.default_backend())
         # A kinetic energy of the user's own is known by its address alone.
         key = fingerprint(gradient, settings) if self.recipe.kinetic_fn is None else None
         wrap, options = (_as_one_kernel, _NATIVE_OPTIONS) if self.native else (lambda fn: fn, {})
@@ -276,7 +263,7 @@ def trace_gradient(
 
 def as_kernel(traced: core.ClosedJaxpr) -> core.ClosedJaxpr:
     """Give a traced gradient in the form that native kernels are made of; see ``unsupported`` for what is not."""
-    return orient(rewrite(share(in_blocks(traced))))
+    return orient(rewrite(share(traced)))
 
 
 def _are_same(known: list, leaves: list) -> bool:

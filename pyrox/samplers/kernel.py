@@ -9,19 +9,12 @@ import numpy as np
 from pyrox.samplers.counter import uniform
 from pyrox.typing import Array, Key
 
-ValueAndGrad = Callable[[Array], tuple[Array, Array]]
-Gradient = Callable[[Array], Array]
+# Of a position; for a kernel that rounds also of a flag that asks for less precision.
+ValueAndGrad = Callable[..., tuple[Array, Array]]
 
 # The part of its step that a kernel takes when it is careful, and the number whose random number tells when.
 _CAREFUL_PART = 0.25
 _CAREFUL_NUMBER = np.int32(-(2**31))
-
-
-class Gradients(NamedTuple):
-    """How to find the way: at points that are asked for, and at those between."""
-
-    value_and_grad: ValueAndGrad
-    rounded: Gradient | None = None
 
 
 class State(NamedTuple):
@@ -110,7 +103,7 @@ class Kernel(Protocol):
         ...
 
     def step(self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array) -> tuple[State, Info]:
-        """Make one transition; kernels with a field ``rounded`` also take a rounded gradient."""
+        """Make one transition."""
         ...
 
 

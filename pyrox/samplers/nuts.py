@@ -9,7 +9,7 @@ from jax import lax
 
 from pyrox._pytree import Pytree, static
 from pyrox.samplers.counter import noise_and_seed, uniform
-from pyrox.samplers.kernel import Gradient, Gradients, Info, State, ValueAndGrad, choose_step_size, join_infos
+from pyrox.samplers.kernel import Info, State, ValueAndGrad, choose_step_size, join_infos
 from pyrox.samplers.metrics import Metric
 from pyrox.samplers.vectors import do_if, find_last, inner
 from pyrox.typing import Array, Key
@@ -168,10 +168,13 @@ class NUTSKernel(Pytree):
     mixed
         Whether most transitions have a length, if it is known; otherwise all look for turns, and a step is one of them.
     rounded
-        Whether points between are passed with a rounded gradient, if there is one: above zero.
+        Where the gradient is a rounded one, if the kernel rounds: 0 nowhere, 1 at the points that are passed between
+        those of a trajectory, 2 everywhere.
     strides
         Whether points may be several leapfrogs apart, unless transitions have to be careful; for a metric that knows
         how wide the posterior is.
+    rounding
+        Whether there is a rounded gradient: ``value_and_grad`` then takes a flag that asks for it, after the position.
 
     Examples
     --------
@@ -201,35 +204,30 @@ class NUTSKernel(Pytree):
     careful: Array | float = 0.0
     trajectory_length: Array | float = 0.0
     repeats: Array | int = 1
-    rounded: Array | float = 1.0
+    rounded: Array | int = 0
     strides: bool = static(default=False)
     mixed: bool = static(default=False)
+    rounding: bool = static(default=False)
 
-    def step(
-        self,
-        key: Key,
-        state: State,
-        value_and_grad: ValueAndGrad,
-        max_tree_depth: Array,
-        rounded_grad: Gradient | None = None,
-    ) -> tuple[State, Info]:
+    def step(self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array) -> tuple[State, Info]:
         """Make the transitions of a step; from a state of unknown log-density, evaluate it there instead."""
-        gradients = Gradients(value_and_grad, rounded_grad)
         if not self.mixed:
-            return self._transition(key, state, gradients, max_tree_depth)
+            return self._transition(key, state, value_and_grad, max_tree_depth)
         # Among corners a second one would meet them twice as often.
         repeats = jnp.where(self.careful < _CAREFUL_SHARE, self.repeats, 1)
 
         def go_on(i: Array, carry: tuple[State, Info]) -> tuple[State, Info]:
             state, info = carry
-            new, made = self._transition(_nth_key(key, i), state, gradients, max_tree_depth)
+            new, made = self._transition(_nth_key(key, i), state, value_and_grad, max_tree_depth)
             return new, join_infos(info, made, repeats)
 
         zero, no = jnp.zeros_like(state.log_density), jnp.zeros((), bool)
         none = Info(zero, zero, zero, jnp.int32(0), jnp.int32(0), no, zero, zero, zero, no)
         return lax.fori_loop(0, repeats, go_on, (state, none))
 
-    def _transition(self, key: Key, state: State, gradients: Gradients, max_tree_depth: Array) -> tuple[State, Info]:
+    def _transition(
+        self, key: Key, state: State, value_and_grad: ValueAndGrad, max_tree_depth: Array
+    ) -> tuple[State, Info]:
         """Make one transition, or evaluate a state of unknown log-density."""
         fresh = jnp.isnan(state.log_density)
         noise, seed = noise_and_seed(key, state.position.shape[0], state.position.dtype, ~fresh)
@@ -247,7 +245,7 @@ class NUTSKernel(Pytree):
             leaves = jnp.left_shift(1, t.depth)
             sub = lax.while_loop(
                 lambda sub: (sub.num_leaves < leaves) & ~sub.turned & ~sub.account.diverging,
-                lambda sub: self._grow(sub, dt, leaves, origin, gradients),
+                lambda sub: self._grow(sub, dt, leaves, origin, value_and_grad),
                 _sprout(t, dt),
             )
             return _join(t, sub, origin, plan.max_doublings)
@@ -321,29 +319,21 @@ class NUTSKernel(Pytree):
         p = momentum + 0.5 * dt * gradient
         return Way(p, self.metric.velocity(p))
 
-    def _grow(self, sub: Subtree, dt: Array, leaves: Array, origin: Origin, gradients: Gradients) -> Subtree:
+    def _grow(self, sub: Subtree, dt: Array, leaves: Array, origin: Origin, value_and_grad: ValueAndGrad) -> Subtree:
         """Go on to the next point, and take it into the subtree, which will have so many leaves."""
         sub = _save_end(sub)
 
-        def leapfrog(path: Path, q: Array, log_density: Array, g: Array) -> Path:
+        def leapfrog(i: Array, path: Path) -> Path:
+            q = path.position + dt * path.way.velocity
+            between = i + 1 < origin.stride
+            flag = ((self.rounded > 1) | ((self.rounded > 0) & between),) if self.rounding else ()
+            log_density, g = value_and_grad(q, *flag)
             # From halfway to halfway: on beyond the point, whose own momentum only the last one needs.
             return Path(q, self._way(path.way.momentum, g, 2 * dt), path.way.velocity, log_density, g)
 
-        def exactly(_: Array, path: Path) -> Path:
-            q = path.position + dt * path.way.velocity
-            return leapfrog(path, q, *gradients.value_and_grad(q))
-
-        def rounded(_: Array, path: Path) -> Path:
-            q = path.position + dt * path.way.velocity
-            return leapfrog(path, q, path.log_density, gradients.rounded(q))
-
         # Of what has been saved nobody reads the vectors any more: the first round writes over them.
         path = Path(sub.end.position, sub.end.way, sub.end.momentum, sub.chosen.log_density, sub.end.halfway)
-        passed = jnp.int32(0)
-        if gradients.rounded is not None:
-            passed = jnp.where(jnp.asarray(self.rounded) > 0, origin.stride - 1, 0)
-            path = lax.fori_loop(0, passed, rounded, path)
-        path = lax.fori_loop(passed, origin.stride, exactly, path)
+        path = lax.fori_loop(0, origin.stride, leapfrog, path)
         return self._add_leaf(sub, path, dt, leaves, origin)
 
     def _add_leaf(self, sub: Subtree, path: Path, dt: Array, leaves: Array, origin: Origin) -> Subtree:

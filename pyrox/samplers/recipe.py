@@ -21,7 +21,6 @@ from pyrox.samplers.metric_adaptation import (
 )
 from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric, LowRankMetric, Metric, RankOneMetric
 from pyrox.samplers.nuts import NUTSKernel
-from pyrox.samplers.rounding import RoundedGradients
 from pyrox.typing import Array
 
 
@@ -85,8 +84,8 @@ class Recipe:
         Kinetic energy of the user's own.
     strides
         Whether points of trajectories may be several leapfrogs apart; see ``NUTSKernel``.
-    rounded
-        Whether the density has a rounded gradient for the points between.
+    rounding
+        Whether there is a rounded gradient; the warm-up finds out whether it serves.
 
     Examples
     --------
@@ -104,7 +103,7 @@ class Recipe:
     kinetic_fn: Callable | None = None
     strides: bool = True
     mixed: bool = True
-    rounded: bool = False
+    rounding: bool = False
 
     def __post_init__(self) -> None:
         if self.adaptation is not None and self.adaptation not in ADAPTATIONS:
@@ -136,8 +135,17 @@ class Recipe:
         strides = self.strides and self._knows_widths and position.shape[0] >= _MANY_DIMENSIONS
         mixed = self.mixed and self._knows_widths
         return NUTSKernel(
-            one, metric, self.max_tree_depth, 0 * one, 0 * one, np.int32(1), 0 * one, strides=strides, mixed=mixed
-        )  # fmt: skip
+            one,
+            metric,
+            self.max_tree_depth,
+            careful=0 * one,
+            trajectory_length=0 * one,
+            repeats=np.int32(1),
+            rounded=np.int32(0),
+            strides=strides,
+            mixed=mixed,
+            rounding=self.rounding,
+        )
 
     @property
     def can_round(self) -> bool:
@@ -155,8 +163,6 @@ class Recipe:
         if self._knows_widths and self.algorithm == "nuts":
             # Learnt where it is not used, too: a chain may go on where it is.
             adapters += [TrajectoryLength(), Repetition()]
-        if self.rounded:
-            adapters.append(RoundedGradients())
         if self.adapt_step_size:
             return *adapters, DualAveraging(target_accept, self.step_size)
         return *adapters, FixedStepSize(self.step_size)

@@ -1,68 +1,37 @@
-"""Learn whether a rounded gradient serves a chain between the points of its trajectories."""
+"""Find out whether a rounded gradient serves a chain: compare it with the exact one, now and then during warm-up.
+
+Draws are exact with any gradient, but energies are kept only by one that fits them: over a trajectory they change by
+about as much as the gradient is wrong, in units of the posterior. Rounding is far from that, unless large numbers
+cancel: where rows are known to six digits, or what they are measured by lies far from zero.
+"""
 
 import jax.numpy as jnp
 
-from pyrox._pytree import Pytree
-from pyrox.samplers.adaptation import Moment
-from pyrox.samplers.kernel import Gradients, Info, Kernel, State
+from pyrox.samplers.kernel import Kernel, State
 from pyrox.samplers.vectors import do_if, inner
 from pyrox.typing import Array
 
-# Every how many iterations of the warm-up a rounded gradient is compared with the exact one.
-_PERIOD = 10
+# Every how many iterations of the warm-up the gradients are compared, and the difference up to which one serves.
+PERIOD = 10
+_TOLERANCE = 0.05
 
 
-class RoundedGradients(Pytree):
-    r"""Whether points between are passed with a rounded gradient: as long as it is hardly wrong.
+def begin_comparison(comparing: Array, kernel: Kernel, state: State) -> tuple[Kernel, State]:
+    """Let the next step evaluate the rounded gradient where the chain is, and make no transition."""
+    unknown = jnp.where(comparing, jnp.nan, state.log_density)
+    rounded = jnp.where(comparing, 2, kernel.rounded).astype(jnp.int32)
+    return kernel.replace(rounded=rounded), state._replace(log_density=unknown)
+
+
+def finish_comparison(comparing: Array, kernel: Kernel, exact: State, rounded: State) -> Kernel:
+    r"""Use the rounded gradient from now on if it is hardly wrong.
 
     .. math:: \lVert \tilde g - g \rVert_{M^{-1}} \le 0.05
-
-    Draws are exact with any gradient, but energies are kept only by one that fits them: over a trajectory they change
-    by about as much as the gradient is wrong, in units of the posterior. Rounding is far from that, unless large
-    numbers cancel: where rows are known to six digits, or their positions lie far from zero.
-
-    Attributes
-    ----------
-    tolerance
-        The constant 0.05.
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp
-    >>> from pyrox.samplers import DiagonalMetric, NUTSKernel, State
-    >>> kernel = NUTSKernel(1.0, DiagonalMetric(jnp.ones(2)), rounded=0.0)
-    >>> _, kernel = RoundedGradients().start(kernel, State(jnp.ones(2), jnp.zeros(()), jnp.zeros(2)))
-    >>> kernel.rounded
-    0.0
     """
 
-    tolerance: float = 0.05
+    def compare(_: Array) -> Array:
+        wrong = rounded.gradient - exact.gradient
+        # Not a number serves nobody.
+        return (inner(wrong, kernel.metric.velocity(wrong)) <= _TOLERANCE**2).astype(jnp.int32)
 
-    def start(self, kernel: Kernel, state: State) -> tuple[tuple, Kernel]:
-        return (), kernel
-
-    def search(self, mine: tuple, kernel: Kernel, info: Info) -> tuple[tuple, Kernel, Array]:
-        return mine, kernel, jnp.ones((), bool)
-
-    def update(self, mine: tuple, kernel: Kernel, moment: Moment) -> tuple[tuple, Kernel, Array]:
-        error = moment.rounding_error
-        serves = (error <= self.tolerance).astype(error.dtype)
-        # Below zero nobody has looked; not a number serves nobody.
-        return mine, kernel.replace(rounded=jnp.where(error < 0, kernel.rounded, serves)), moment.renewed
-
-
-def rounding_error(iteration: Array, kernel: Kernel, state: State, gradients: Gradients) -> Array:
-    """Give by how much the rounded gradient of a state is wrong, in the metric's units; -1 where nobody looks."""
-    unknown = jnp.full_like(state.log_density, -1.0)
-    if gradients.rounded is None:
-        return unknown
-
-    def compare(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        position, gradient, _ = carry
-        wrong = gradients.rounded(position) - gradient
-        # Written over the position: of what stays as it is XLA would compute the gradient in any case, outside.
-        return wrong, gradient, jnp.sqrt(inner(wrong, kernel.metric.velocity(wrong)))
-
-    look = iteration % _PERIOD == 0
-    (_, _, error), _ = do_if(look, compare, (state.position, state.gradient, unknown), costly=True)
-    return error
+    return kernel.replace(rounded=do_if(comparing, compare, kernel.rounded, costly=True)[0])

@@ -13,7 +13,6 @@ from pyrox import dist
 from pyrox.samplers import State, kernel
 from pyrox.samplers.compile import ChainProgram
 from pyrox.samplers.hmc import HMCKernel
-from pyrox.samplers.kernel import Gradients
 from pyrox.samplers.metrics import CustomMetric, DenseMetric, DiagonalMetric, LowRankMetric, RankOneMetric
 from pyrox.samplers.nuts import NUTSKernel, Origin, _sprout, _turn_round
 from pyrox.samplers.recipe import Recipe
@@ -204,7 +203,7 @@ def test_the_integrator_is_reversible_and_keeps_energy():
             dt = -nuts.step_size if back else nuts.step_size
             sub = _sprout(_turn_round(trajectory, jnp.asarray(back)), dt)
             for _ in range(steps):
-                sub = nuts._grow(sub, dt, jnp.int32(64), origin, Gradients(value_and_grad))
+                sub = nuts._grow(sub, dt, jnp.int32(64), origin, value_and_grad)
             return sub.end.position, sub.end.momentum
 
         def energy(position, momentum, nuts=nuts):

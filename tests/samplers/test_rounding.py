@@ -9,10 +9,11 @@ from scipy import stats
 
 import pyrox as px
 from pyrox.samplers import DiagonalMetric, NUTSKernel, State
+from pyrox.samplers.chain import Phase
 from pyrox.samplers.compile import as_kernel
-from pyrox.samplers.passes.jaxprs import equations
+from pyrox.samplers.passes.hoist import Hoisted
 from pyrox.samplers.passes.rewrite import unsupported
-from pyrox.samplers.passes.single import in_single_precision
+from pyrox.samplers.passes.single import flag_single_precision
 from pyrox.samplers.recipe import Recipe
 from pyrox.target import target_of
 
@@ -21,11 +22,6 @@ RNG = np.random.default_rng(6)
 X, OTHER = RNG.normal(size=(2, ROWS, COLUMNS))
 BINARY, COUNTS = RNG.random(ROWS) < 0.4, RNG.poisson(2.0, ROWS)
 POSITION = RNG.normal(size=COLUMNS) / 5
-
-
-@pytest.fixture(autouse=True)
-def smaller_matrices_are_large(monkeypatch):
-    monkeypatch.setattr("pyrox.samplers.passes.single._LARGE", X.nbytes)
 
 
 def _sum(d, y):
@@ -39,7 +35,8 @@ ROUNDED = {
     "a small one besides": lambda b: _sum(px.dist.Bernoulli(logits=X @ b), BINARY) - jnp.sum((X[:60] @ b) ** 2),
 }
 LEFT = {
-    "a small matrix": lambda b: _sum(px.dist.Bernoulli(logits=X[:500] @ b), BINARY[:500]),
+    "no matrix": lambda b: -jnp.sum(b**2),
+    "a small matrix": lambda b: _sum(px.dist.Bernoulli(logits=X[:200] @ b), BINARY[:200]),
     "single precision already": lambda b: _sum(px.dist.Bernoulli(logits=jnp.float32(X) @ jnp.float32(b)), BINARY),
     "a matrix that varies": lambda b: jnp.sum(jnp.tanh((X * b) @ jnp.ones(COLUMNS))),
     "a vector that does not": lambda b: jnp.sum(b) * jnp.sum(jnp.asarray(X) @ jnp.ones(COLUMNS)),
@@ -47,29 +44,33 @@ LEFT = {
 
 
 def traced(log_density):
-    return jax.make_jaxpr(jax.value_and_grad(log_density))(POSITION)
+    return as_kernel(jax.make_jaxpr(jax.value_and_grad(log_density))(POSITION))
 
 
 @pytest.mark.parametrize("name", ROUNDED)
-def test_a_gradient_of_nearly_the_same_numbers(name):
+def test_a_flag_asks_for_nearly_the_same_numbers(name):
     original = traced(ROUNDED[name])
-    rounded = in_single_precision(original)
-    _, grad = jaxpr_as_fun(original)(POSITION)
-    for ours in (rounded, as_kernel(rounded)):
-        (found,) = jaxpr_as_fun(ours)(POSITION)
-        assert found.dtype == grad.dtype
-        assert not np.array_equal(found, grad)
-        np.testing.assert_allclose(found, grad, rtol=1e-5, atol=1e-5 * np.abs(grad).max())
-    assert not unsupported(as_kernel(rounded))
-    large = [v.aval.dtype for eqn in equations(rounded.jaxpr) if eqn.primitive.name == "dot_general"
-             for v in eqn.invars if v.aval.size == X.size]  # fmt: skip
-    assert large
-    assert set(large) == {np.dtype("float32")}
+    flagged = flag_single_precision(original)
+    assert not unsupported(flagged)
+    value, grad = jaxpr_as_fun(original)(POSITION)
+    hoisted = Hoisted(flagged, varying=2)
+    for ours in (jaxpr_as_fun(flagged), lambda *args: hoisted(hoisted.prepare(), *args)):
+        for mine, theirs in zip(ours(POSITION, False), (value, grad), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-13)
+        _, rounded = ours(POSITION, True)
+        assert rounded.dtype == grad.dtype
+        assert not np.array_equal(rounded, grad)
+        np.testing.assert_allclose(rounded, grad, rtol=1e-5, atol=1e-5 * np.abs(grad).max())
+
+
+def test_a_matrix_is_rounded_once_a_run():
+    hoisted = Hoisted(flag_single_precision(traced(ROUNDED["logistic"])), varying=2)
+    assert sorted(str(x.dtype) for x in hoisted.prepare() if x.ndim == 2) == ["float32", "float64"]
 
 
 @pytest.mark.parametrize("name", LEFT)
 def test_none_where_no_large_matrix_of_doubles_is(name):
-    assert in_single_precision(traced(LEFT[name])) is None
+    assert flag_single_precision(traced(LEFT[name])) is None
 
 
 def test_the_posterior_is_exact_with_a_rough_gradient():
@@ -79,20 +80,28 @@ def test_the_posterior_is_exact_with_a_rough_gradient():
     def density(q):
         return -0.5 * jnp.sum((q / scale) ** 2) - 0.1 * jnp.sum(q**4)
 
-    def rough(q):
-        return 0.9 * jax.grad(density)(q) + 0.1 * jnp.sin(3 * jnp.roll(q, 1))
+    def value_and_grad(q, rough=False):
+        value, grad = jax.value_and_grad(density)(q)
+        return value, jnp.where(rough, 0.9 * grad + 0.1 * jnp.sin(3 * jnp.roll(q, 1)), grad)
 
     chains, draws = 400, 60
     kernel = NUTSKernel(
-        jnp.array(0.15), DiagonalMetric(scale**2), 6, trajectory_length=jnp.array(1.5), strides=True, mixed=True
+        jnp.array(0.15),
+        DiagonalMetric(scale**2),
+        6,
+        trajectory_length=jnp.array(1.5),
+        rounded=jnp.int32(1),
+        strides=True,
+        mixed=True,
+        rounding=True,
     )
 
     def run(key, q):
         def step(state, key):
-            state, info = kernel.step(key, state, jax.value_and_grad(density), jnp.int32(6), rough)
+            state, info = kernel.step(key, state, value_and_grad, jnp.int32(6))
             return state, (state.position, info.acceptance_rate, info.n_steps)
 
-        return jax.lax.scan(step, State(q, *jax.value_and_grad(density)(q)), jax.random.split(key, draws))[1]
+        return jax.lax.scan(step, State(q, *value_and_grad(q)), jax.random.split(key, draws))[1]
 
     def exact(number):
         # By rejection from the normal part.
@@ -135,17 +144,17 @@ def sampled(model):
 def test_a_regression_uses_it():
     target, program = program_of(regression())
     assert program.native
-    assert program.recipe.rounded
+    assert program.recipe.rounding
     chain = program.start(np.array([0, 5], np.uint32), POSITION, 0, 0.8)
     length = {"step_size": np.array(0.02), "trajectory_length": np.array(0.4)}
     begun = program.evaluate([chain], target.data)[0]
     draws = {}
-    for rounded in (1.0, 0.0):
-        kernel = begun.kernel.replace(**length, rounded=np.array(rounded))
-        ready = begun._replace(phase=np.int32(2), kernel=kernel)
+    for rounded in (1, 0):
+        kernel = begun.kernel.replace(**length, rounded=np.int32(rounded))
+        ready = begun._replace(phase=np.int32(Phase.TRANSITION), kernel=kernel)
         draws[rounded] = program.advance(ready, target.data, 5)[1]
-    assert not np.array_equal(draws[1.0], draws[0.0])
-    np.testing.assert_allclose(draws[1.0], draws[0.0], rtol=1e-4, atol=1e-5)
+    assert not np.array_equal(draws[1], draws[0])
+    np.testing.assert_allclose(draws[1], draws[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.native
@@ -153,6 +162,20 @@ def test_warm_up_keeps_what_serves_it():
     whole = sampled(regression())
     assert (whole["sampler_state"]["kernel.rounded"] == 1).all()
     assert whole["sample_stats"]["acceptance_rate"].mean() > 0.75
+
+
+@pytest.mark.native
+def test_comparisons_leave_the_chain_where_it_is():
+    target, program = program_of(regression())
+    chain = program.start(np.array([0, 5], np.uint32), POSITION, 50, 0.8)
+    chain, draws, _ = program.advance(chain, target.data, 11)
+    assert chain.phase == Phase.COMPARE
+    np.testing.assert_array_equal(chain.state.position, draws[-1])
+    after, more, _ = program.advance(chain, target.data, 1)
+    assert (len(more), after.iteration, after.phase) == (1, 12, Phase.TRANSITION)
+    known = jax.value_and_grad(target.density)(jnp.asarray(after.state.position), target.data)
+    np.testing.assert_allclose(after.state.log_density, known[0], rtol=1e-12)
+    np.testing.assert_allclose(after.state.gradient, known[1], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.native
@@ -177,7 +200,7 @@ def test_warm_up_does_without_where_large_numbers_cancel():
 def test_the_explanation_tells_of_it():
     assert px.explain_compilation(regression()).rounded
     assert "single precision" in str(px.explain_compilation(regression()))
-    assert not px.explain_compilation(regression(X[:500], BINARY[:500])).rounded
+    assert not px.explain_compilation(regression(X[:200], BINARY[:200])).rounded
 
 
 @pytest.mark.parametrize(
@@ -193,11 +216,22 @@ def test_the_explanation_tells_of_it():
 )
 def test_the_recipes_that_use_it(recipe, expected):
     _, program = program_of(regression(), recipe=recipe)
-    assert program.recipe.rounded == expected
+    assert program.recipe.rounding == expected
 
 
-def test_lanes_learn_the_same_and_do_without():
-    _, program = program_of(regression(), lanes=2)
-    _, alone = program_of(regression())
-    assert program.recipe.rounded
-    assert jax.tree.structure(program._template.adapters) == jax.tree.structure(alone._template.adapters)
+@pytest.mark.parametrize("options", [{"lanes": 2}, {"fused": False}])
+def test_programs_that_are_no_native_kernels_do_without(options):
+    _, program = program_of(regression(), **options)
+    assert not program.recipe.rounding
+
+
+@pytest.mark.native
+def test_a_chain_that_is_about_to_compare_goes_on_without_a_kernel_of_its_own():
+    target, program = program_of(regression())
+    chain = program.start(np.array([0, 5], np.uint32), POSITION, 50, 0.8)
+    chain, _, _ = program.advance(chain, target.data, 11)
+    assert chain.phase == Phase.COMPARE
+    _, other = program_of(regression(), fused=False)
+    chain, draws, _ = other.advance(chain, target.data, 10)
+    assert len(draws) == 10
+    assert chain.iteration == 21

@@ -7,7 +7,6 @@ import pytest
 
 from pyrox.diagnostics import rank_rhat_and_ess
 from pyrox.samplers import DenseMetric, DiagonalMetric, NUTSKernel, RankOneMetric, State
-from pyrox.samplers.kernel import Gradients
 from pyrox.samplers.nuts import End, Origin, Path, Way, _save_end, _sprout, _turn_round
 from tests import checks
 
@@ -100,7 +99,7 @@ def test_the_way_of_a_piece_is_the_sum_of_velocities(metric, dt):
     sub = _sprout(begin(nuts, State(q, *value_and_grad(q)), p, dt), dt)
     ends = [sub.end]
     for _ in range(7):
-        sub = nuts._grow(sub, dt, jnp.int32(8), ORIGIN, Gradients(value_and_grad))
+        sub = nuts._grow(sub, dt, jnp.int32(8), ORIGIN, value_and_grad)
         ends.append(sub.end)
     velocities = jnp.stack([metric.velocity(end.momentum) for end in ends])
     (trajectory, _), (first, before) = (sub.checkpoints.halfway[level] for level in (0, 1))
@@ -125,7 +124,7 @@ def test_strides_lead_along_the_same_trajectory(stride, dt):
         sub, ends = start, []
         for _ in range(number):
             origin = ORIGIN._replace(stride=jnp.int32(stride))
-            sub = nuts._grow(sub, dt, jnp.int32(8), origin, Gradients(value_and_grad))
+            sub = nuts._grow(sub, dt, jnp.int32(8), origin, value_and_grad)
             ends.append(sub.end)
         return ends
 

@@ -4,10 +4,6 @@ In the order in which they run:
 
 ``least_squares``
     Takes the rows out of normal likelihoods with linear means (what is linear, ``linear`` tells).
-``single``
-    Makes a second gradient that multiplies with large matrices in single precision; it takes the same way from here on.
-``blocks``
-    Reads matrices larger than caches from memory once, not twice.
 ``share``
     Computes once what several loops need.
 ``rewrite``
@@ -15,6 +11,8 @@ In the order in which they run:
     ``schedule``.
 ``orient``
     Turns matrices so that products with them read long rows.
+``single``
+    Lets products with matrices be made in single precision where a flag asks for it.
 ``hoist``
     Takes out what does not depend on the position.
 

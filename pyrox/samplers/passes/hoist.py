@@ -16,7 +16,7 @@ _REARRANGING = frozenset({
 })  # fmt: skip
 # What these read lies in memory in any case, so that it had better be put in order once.
 _READERS = frozenset({"cond", "dot_general", "scan", "while"})
-_REORDERED = frozenset({"slice", "transpose"})
+_COPIED = frozenset({"convert_element_type", "slice", "transpose"})
 # What takes so much longer than the rest that it had better be done once a run.
 _LONG = frozenset({"cholesky", "dot_general", "scan", "triangular_solve", "while"})
 # Bytes that chains had better share.
@@ -73,7 +73,7 @@ def _choose(fixed: list, wanted: set, in_memory: set) -> tuple[list, list]:
     kept, again = [], []
     for eqn in reversed(fixed):
         outs = [v for v in eqn.outvars if v in wanted]
-        copied = eqn.primitive.name in _REORDERED and not in_memory.isdisjoint(outs)
+        copied = eqn.primitive.name in _COPIED and not in_memory.isdisjoint(outs)
         if outs and eqn.primitive.name in _REARRANGING and not copied:
             again.append(eqn)
             wanted.update(variables(eqn.invars))

@@ -5,7 +5,7 @@ An interpreter over the jaxpr replaces those for which a plain loop is as good o
 primitive as it is. A rule returns None for a pattern it does not cover: ``unsupported`` names what remains.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -37,22 +37,17 @@ NATIVE = frozenset(f"{ELEMENTWISE} {_STRUCTURAL} {_RANDOM} {_CONTROL}".split())
 INLINED = frozenset({"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call"})
 
 
-def rewrite(
-    closed: core.ClosedJaxpr, rules: Mapping[str, Callable] = RULES, whole: Collection[str] = ()
-) -> core.ClosedJaxpr:
+def rewrite(closed: core.ClosedJaxpr, rules: Mapping[str, Callable] = RULES) -> core.ClosedJaxpr:
     """Inline calls, compute equal things once, and apply the rules throughout, in the bodies of loops and branches too.
 
-    Without rules the primitives stay as they are, equal computations get equal equations, and the functions whose
-    names are in ``whole`` remain calls.
+    Without rules the primitives stay as they are, and equal computations get equal equations.
     """
-    flat = _retrace(closed, MappingProxyType({}), whole)
+    flat = _retrace(closed, MappingProxyType({}))
     return _retrace(flat, rules) if rules else flat
 
 
-def _retrace(
-    closed: core.ClosedJaxpr, rules: Mapping[str, Callable], whole: Collection[str] = ()
-) -> core.ClosedJaxpr:
-    rewritten = jax.make_jaxpr(lambda *args: evaluate(closed.jaxpr, closed.consts, args, rules, whole))
+def _retrace(closed: core.ClosedJaxpr, rules: Mapping[str, Callable]) -> core.ClosedJaxpr:
+    rewritten = jax.make_jaxpr(lambda *args: evaluate(closed.jaxpr, closed.consts, args, rules))
     return prune(rewritten(*[jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in closed.jaxpr.invars]))
 
 
@@ -63,20 +58,16 @@ def prune(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
 
 
 def evaluate(
-    jaxpr: core.Jaxpr,
-    consts: Any,
-    args: Any,
-    rules: Mapping[str, Callable] = MappingProxyType({}),
-    whole: Collection[str] = (),
+    jaxpr: core.Jaxpr, consts: Any, args: Any, rules: Mapping[str, Callable] = MappingProxyType({})
 ) -> list:
-    """Run a jaxpr, with rules in place of the primitives that have one; calls are inlined but those named."""
+    """Run a jaxpr, with rules in place of the primitives that have one; calls are inlined."""
     env = dict(zip(jaxpr.constvars, _shared(consts), strict=True)) | dict(zip(jaxpr.invars, args, strict=True))
     known: dict[tuple, tuple] = {}
     for eqns in schedule(jaxpr.eqns) if rules else [[eqn] for eqn in jaxpr.eqns]:
         inputs = [[read(v, env) for v in eqn.invars] for eqn in eqns]
         together = loop_scatters(*_by_role(inputs), **eqns[0].params) if len(eqns) > 1 else None
         for i, eqn in enumerate(eqns):
-            outs = [together[i]] if together else _run_once(eqn, inputs[i], known, rules, whole)
+            outs = [together[i]] if together else _run_once(eqn, inputs[i], known, rules)
             env.update(zip(eqn.outvars, outs, strict=True))
     return [read(v, env) for v in jaxpr.outvars]
 
@@ -115,14 +106,14 @@ def _run_once(eqn: Any, inputs: list, known: dict[tuple, tuple], *how: Any) -> l
     return found[0]
 
 
-def _run(eqn: Any, inputs: list, rules: Mapping[str, Callable], whole: Collection[str]) -> list:
+def _run(eqn: Any, inputs: list, rules: Mapping[str, Callable]) -> list:
     name = eqn.primitive.name
-    if name in INLINED and eqn.params.get("name") not in whole:
+    if name in INLINED:
         inner = eqn.params.get("jaxpr") or eqn.params["call_jaxpr"]
-        return evaluate(inner.jaxpr, inner.consts, inputs, rules, whole)
+        return evaluate(inner.jaxpr, inner.consts, inputs, rules)
     if name == "cond" and not isinstance(inputs[0], jax.core.Tracer):
         inner = eqn.params["branches"][int(np.clip(inputs[0], 0, len(eqn.params["branches"]) - 1))]
-        return evaluate(inner.jaxpr, inner.consts, inputs[1:], rules, whole)
+        return evaluate(inner.jaxpr, inner.consts, inputs[1:], rules)
     out = rules[name](*inputs, **eqn.params) if name in rules else None
     if out is None:
         return bind(eqn, inputs, **_rewrite_inside(eqn, rules))
