@@ -52,8 +52,8 @@ class CompilationReport:
         The normal likelihoods with linear means whose rows are summed up before the run, each as its ``rows`` and the
         ``numbers`` they are summed up to.
     rounded
-        Whether there are matrices of more than 64 kilobytes, with which positions between the points of a trajectory
-        are multiplied in single precision; energies, and so the draws, have full precision.
+        Whether products with matrices of 64 kilobytes or more may be made in single precision between the points of a
+        trajectory, where the warm-up finds that harmless; energies, and so the draws, have full precision.
     """
 
     native: bool
@@ -73,7 +73,7 @@ class CompilationReport:
         for rows, numbers in self.reductions:
             lines.append(f"  a normal likelihood with a linear mean: {rows} rows are summed up to {numbers} numbers")
         if self.rounded:
-            lines.append("  products with matrices: in single precision between the points whose energies decide")
+            lines.append("  products with matrices: in single precision where no energy is asked for, if harmless")
         return "\n".join([*lines, f"{self.dim} dimensions, {self.size} equations for log-density and gradient"])
 
     __repr__ = __str__

@@ -122,9 +122,9 @@ def advance(
     chain
         Where the chain is.
     n
-        Number of transitions, at most ``buffer``. Evaluation of the start and the search for the first step size are
-        made on the way and do not count; with ``n = 0`` only the start is evaluated. A chain whose metric is due to be
-        renewed makes none until ``renew`` has done it.
+        Number of transitions, at most ``buffer``. Evaluation of the start, the search for the first step size and
+        comparisons of gradients are made on the way and do not count; with ``n = 0`` only the start is evaluated. A
+        chain whose metric is due to be renewed makes none until ``renew`` has done it.
     value_and_grad
         Log-density and gradient of a position.
     recipe

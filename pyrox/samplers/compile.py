@@ -110,7 +110,7 @@ class ChainProgram:
             rewritten = as_kernel(traced) if native else None
             self.obstacles = unsupported(rewritten) if native else []
             self.native = native and not self.obstacles
-            flagged = flag_single_precision(rewritten) if self.native and recipe.can_round else None
+            flagged = flag_single_precision(rewritten) if self.native and recipe.passes_points(dim) else None
         self.recipe = replace(self.recipe, rounding=flagged is not None)
         self._kernel = jax.tree.map(np.asarray, self.recipe.kernel(np.ones(dim, self.dtype)))
         self._template = jax.eval_shape(lambda q: self._start(jax.random.key_data(jax.random.key(0)), q), position)
@@ -126,6 +126,7 @@ class ChainProgram:
                 raise
             # The emitter's refusals have no type of their own.
             self.native, self.obstacles = False, [str(error).splitlines()[0][:200]]
+            self.recipe = replace(self.recipe, rounding=False)
             self._prepare, self._executable = self._finish(self._begin(rewrite(traced, {}), shapes))
         self._renew = None if self._renew is None else self._renew.result(heartbeat)
 

@@ -165,11 +165,11 @@ class NUTSKernel(Pytree):
         Longest time that a trajectory lasts which does not look for turns; 0 where all do.
     repeats
         Number of transitions that a step is made of, unless many have to be careful.
-    mixed
-        Whether most transitions have a length, if it is known; otherwise all look for turns, and a step is one of them.
     rounded
         Where the gradient is a rounded one, if the kernel rounds: 0 nowhere, 1 at the points that are passed between
         those of a trajectory, 2 everywhere.
+    mixed
+        Whether most transitions have a length, if it is known; otherwise all look for turns, and a step is one of them.
     strides
         Whether points may be several leapfrogs apart, unless transitions have to be careful; for a metric that knows
         how wide the posterior is.

@@ -147,10 +147,10 @@ class Recipe:
             rounding=self.rounding,
         )
 
-    @property
-    def can_round(self) -> bool:
-        """Whether a rounded gradient would be used: by trajectories of several leapfrogs, and a warm-up that tries."""
-        return self._knows_widths and self.algorithm == "nuts" and (self.strides or self.mixed)
+    def passes_points(self, dim: int) -> bool:
+        """Tell whether trajectories in so many dimensions pass points that nobody asks for more than the gradient."""
+        kernel = self.kernel(np.ones(dim))
+        return isinstance(kernel, NUTSKernel) and (kernel.strides or kernel.mixed)
 
     @property
     def _knows_widths(self) -> bool:

@@ -2,7 +2,7 @@
 
 Draws are exact with any gradient, but energies are kept only by one that fits them: over a trajectory they change by
 about as much as the gradient is wrong, in units of the posterior. Rounding is far from that, unless large numbers
-cancel: where rows are known to six digits, or what they are measured by lies far from zero.
+cancel: columns are large and vary little, or the likelihood is so narrow that six digits matter.
 """
 
 import jax.numpy as jnp
@@ -19,8 +19,9 @@ _TOLERANCE = 0.05
 def begin_comparison(comparing: Array, kernel: Kernel, state: State) -> tuple[Kernel, State]:
     """Let the next step evaluate the rounded gradient where the chain is, and make no transition."""
     unknown = jnp.where(comparing, jnp.nan, state.log_density)
-    rounded = jnp.where(comparing, 2, kernel.rounded).astype(jnp.int32)
-    return kernel.replace(rounded=rounded), state._replace(log_density=unknown)
+    rounded, repeats = jnp.where(comparing, 2, kernel.rounded), jnp.where(comparing, 1, kernel.repeats)
+    kernel = kernel.replace(rounded=rounded.astype(jnp.int32), repeats=repeats.astype(jnp.int32))
+    return kernel, state._replace(log_density=unknown)
 
 
 def finish_comparison(comparing: Array, kernel: Kernel, exact: State, rounded: State) -> Kernel:

@@ -11,7 +11,7 @@ from pyrox.samplers.kernel import _CAREFUL_NUMBER
 
 # Chance that this module raises one false alarm.
 LEVEL = 1e-4
-TESTS = 40
+TESTS = 70
 
 
 def keys_in_a_row(number, dim=3, dtype=jnp.float64):
@@ -65,6 +65,17 @@ def test_noise_is_normal_and_independent_of_its_neighbours(dtype):
         assert stats.kstest(x, "norm").pvalue > LEVEL / TESTS
     for x, y in ((noise[1:, 0], noise[:-1, 0]), (noise[:, 0], noise[:, 1]), (noise[1:, 0] ** 2, noise[:-1, 1] ** 2)):
         assert stats.pearsonr(x, y).pvalue > LEVEL / TESTS
+
+
+@pytest.mark.parametrize(("dim", "one", "other"), [(2, 0, 1), (3, 0, 2), (4, 1, 3)])
+def test_two_numbers_of_one_angle_are_independent(dim, one, other):
+    noise = np.asarray(keys_in_a_row(20_000, dim=dim)[0])
+    x, y = noise[:, one], noise[:, other]
+    for a, b in ((x, y), (x**2, y**2), (x, y**2), (x**2, y), (x + y, x - y)):
+        assert stats.pearsonr(a, b).pvalue > LEVEL / TESTS
+    angle, radius = np.arctan2(y, x), x**2 + y**2
+    assert stats.kstest(angle, "uniform", (-np.pi, 2 * np.pi)).pvalue > LEVEL / TESTS
+    assert stats.kstest(radius, "chi2", (2,)).pvalue > LEVEL / TESTS
 
 
 def test_single_precision_has_them_too():

@@ -24,10 +24,12 @@ TURNED = {
     "two products": lambda b, x: jnp.sum(jnp.tanh(x @ b) * jnp.exp(x @ (2 * b) / 9)),
     "a part of a matrix": lambda b, x: jnp.sum(jnp.tanh(x[:, 1:] @ b[1:])),
     "single precision": lambda b, x: jnp.sum(jnp.tanh(jnp.float32(x) @ jnp.float32(b))),
+    "whole numbers": lambda b, x: jnp.sum(jnp.tanh(jnp.round(x).astype(int) @ b)),
     "in a table of the program's own": lambda b, x: jnp.sum(jnp.tanh(X @ b)) + 0 * x[0, 0],
 }
 LEFT = {
     "wide": lambda b, x: jnp.sum(jnp.tanh(WIDE @ jnp.tile(b, 8)[:30])),
+    "wide, in single precision": lambda b, x: jnp.sum(jnp.float32(WIDE) @ jnp.float32(jnp.tile(b, 8)[:30])) + 0 * b[0],
     "several matrices": lambda b, x: jnp.sum(jnp.tanh(STACK @ b)),
     "a matrix that varies": lambda b, x: jnp.sum(jnp.outer(jnp.tile(b, 3), b) @ jnp.ones(4)),
     "a vector that does not": lambda b, x: jnp.sum(b) * jnp.sum(x @ jnp.ones(4)),
@@ -59,6 +61,14 @@ def test_the_same_from_a_matrix_turned(name):
 def test_left_alone(name):
     original = traced(LEFT[name])
     assert orient(original) is original
+
+
+def test_a_wide_matrix_of_whole_numbers_is_converted_once():
+    original = traced(lambda b, x: jnp.sum(jnp.tanh((WIDE > 0) @ jnp.tile(b, 8)[:30])))
+    hoisted = Hoisted(orient(original))
+    assert [(x.shape, str(x.dtype)) for x in hoisted.prepare(X)] == [(WIDE.shape, "float64")]
+    for x, y in zip(jaxpr_as_fun(orient(original))(B, X), jaxpr_as_fun(original)(B, X), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["a regression", "a part of a matrix"])

@@ -32,6 +32,7 @@ ROUNDED = {
     "logistic": lambda b: _sum(px.dist.Bernoulli(logits=X @ b), BINARY),
     "the vector first": lambda b: _sum(px.dist.Poisson(jnp.exp(b @ X.T)), COUNTS),
     "two matrices": lambda b: _sum(px.dist.Normal(X @ b, jnp.exp(OTHER @ b / 9)), COUNTS),
+    "whole numbers": lambda b: _sum(px.dist.Bernoulli(logits=jnp.asarray(X > 0) @ b), BINARY),
     "a small one besides": lambda b: _sum(px.dist.Bernoulli(logits=X @ b), BINARY) - jnp.sum((X[:60] @ b) ** 2),
 }
 LEFT = {
@@ -165,33 +166,43 @@ def test_warm_up_keeps_what_serves_it():
 
 
 @pytest.mark.native
-def test_comparisons_leave_the_chain_where_it_is():
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_comparisons_leave_the_chain_where_it_is(repeats):
     target, program = program_of(regression())
     chain = program.start(np.array([0, 5], np.uint32), POSITION, 50, 0.8)
     chain, draws, _ = program.advance(chain, target.data, 11)
+    chain = chain._replace(kernel=chain.kernel.replace(repeats=np.int32(repeats), rounded=np.int32(0)))
     assert chain.phase == Phase.COMPARE
     np.testing.assert_array_equal(chain.state.position, draws[-1])
     after, more, _ = program.advance(chain, target.data, 1)
     assert (len(more), after.iteration, after.phase) == (1, 12, Phase.TRANSITION)
+    assert after.kernel.rounded == 1
     known = jax.value_and_grad(target.density)(jnp.asarray(after.state.position), target.data)
     np.testing.assert_allclose(after.state.log_density, known[0], rtol=1e-12)
     np.testing.assert_allclose(after.state.gradient, known[1], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.native
-def test_warm_up_does_without_where_large_numbers_cancel():
-    # A column of years in seconds: what two rows differ by is lost in single precision.
-    t = 1.7e9 + np.linspace(0, 1, ROWS)
+def years(first):
+    """Make a regression on years, whose intercept lies in the middle of them."""
+    t = first + np.linspace(0, 1, ROWS)
     columns = np.column_stack([np.ones(ROWS), t, RNG.normal(size=(ROWS, COLUMNS - 2))])
     with px.Model() as model:
         level = px.Normal("level", 0.0, 5.0)
         slope = px.Normal("slope", 0.0, 1.0)
         rest = px.Normal("rest", 0.0, 1.0, shape=COLUMNS - 2)
-        # The intercept lies in the middle of the years.
         beta = px.math.concatenate([px.math.stack([level - slope * t.mean(), slope]), rest])
         px.StudentT("y", 4.0, px.math.dot(columns, beta), 0.1, observed=0.1 * RNG.normal(size=ROWS))
+    return model
+
+
+@pytest.mark.native
+@pytest.mark.parametrize(("first", "serves"), [(20.0, 1), (1.7e9, 0)])
+def test_warm_up_does_without_where_large_numbers_cancel(first, serves):
+    # What two rows differ by is lost in single precision if years are counted in seconds.
+    model = years(first)
+    assert program_of(model)[1].recipe.rounding
     idata = sampled(model)
-    assert (idata["sampler_state"]["kernel.rounded"] == 0).all()
+    assert (idata["sampler_state"]["kernel.rounded"] == serves).all()
     assert idata["sample_stats"]["acceptance_rate"].mean() > 0.7
     assert idata["posterior"]["slope"].std() < 0.05
 
@@ -208,6 +219,7 @@ def test_the_explanation_tells_of_it():
     [
         (Recipe(), True),
         (Recipe(strides=False), True),
+        (Recipe(mixed=False), True),
         (Recipe(mixed=False, strides=False), False),
         (Recipe("hmc"), False),
         (Recipe(adaptation="stan"), False),
@@ -235,3 +247,9 @@ def test_a_chain_that_is_about_to_compare_goes_on_without_a_kernel_of_its_own():
     chain, draws, _ = other.advance(chain, target.data, 10)
     assert len(draws) == 10
     assert chain.iteration == 21
+
+
+def test_few_dimensions_have_no_points_between_without_lengths():
+    assert Recipe(mixed=False).passes_points(8)
+    assert not Recipe(mixed=False).passes_points(4)
+    assert Recipe().passes_points(4)

@@ -1,4 +1,4 @@
-"""Turn fixed matrices so that the longer axis comes last, and so lies in a row in memory.
+"""Turn fixed matrices so that the longer axis comes last, and so lies in a row in memory, as numbers of the product.
 
 A product with a vector goes through a matrix by pieces as long as the processor's vectors. Short rows are cut into few
 of them: each row has to be added up on its own, and what is left at its end gone through number by number. So a
@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.extend import core
 
 from pyrox.samplers.passes.jaxprs import bind, dependent, read
@@ -29,38 +30,51 @@ def orient(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
     """
     jaxpr = closed.jaxpr
     varying = dependent(jaxpr.eqns, jaxpr.invars[:1])
-    if not any(_tall_matrices(eqn, varying) for eqn in jaxpr.eqns):
+    if not any(_lies_badly(eqn, varying) for eqn in jaxpr.eqns):
         return closed
 
     def turned(*args: Array) -> list:
         env = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*closed.consts, *args), strict=True))
-        wide: dict[Any, Array] = {}
+        known: dict[tuple, Array] = {}
         for eqn in jaxpr.eqns:
             inputs = [read(v, env) for v in eqn.invars]
-            sides = _tall_matrices(eqn, varying)
-            for side in sides:
-                matrix = eqn.invars[side]
-                inputs[side] = wide[matrix] = wide[matrix] if matrix in wide else jnp.transpose(inputs[side])
-            env.update(zip(eqn.outvars, multiply(eqn, inputs, sides), strict=True))
+            turns = _lies_badly(eqn, varying)
+            outs = _multiply(eqn, inputs, fixed_matrix(eqn, varying), known) if turns else bind(eqn, inputs)
+            env.update(zip(eqn.outvars, outs, strict=True))
         return [read(v, env) for v in jaxpr.outvars]
 
     return jax.make_jaxpr(turned)(*[jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in jaxpr.invars])
 
 
-def is_tall(shape: tuple[int, ...]) -> bool:
-    """Tell whether a matrix has more rows than columns."""
-    return shape[0] > shape[1]
-
-
-def multiply(eqn: Any, inputs: list, turned: list[int]) -> list:
-    """Run an equation; it is a product if any of its inputs, those with the numbers given, is a matrix turned."""
-    if not turned:
-        return bind(eqn, inputs)
+def _multiply(eqn: Any, inputs: list, side: int, known: dict[tuple, Array]) -> list:
+    """Run a product with its matrix as it had better be; what a matrix becomes is kept."""
+    matrix = eqn.invars[side]
+    dtype = eqn.outvars[0].aval.dtype if _is_mixed(eqn, side) else matrix.aval.dtype
+    if (matrix, dtype) not in known:
+        converted = lax.convert_element_type(inputs[side], dtype)
+        known[matrix, dtype] = jnp.transpose(converted) if _is_tall(matrix) else converted
+    inputs[side] = known[matrix, dtype]
     contracted, batch = eqn.params["dimension_numbers"]
-    contracted = tuple(
-        tuple(1 - axis for axis in axes) if side in turned else axes for side, axes in enumerate(contracted)
-    )
+    if _is_tall(matrix):
+        contracted = tuple((1 - axes[0],) if i == side else axes for i, axes in enumerate(contracted))
     return bind(eqn, inputs, dimension_numbers=(contracted, batch))
+
+
+def _is_tall(matrix: Any) -> bool:
+    rows, columns = matrix.aval.shape
+    return rows > columns
+
+
+def _lies_badly(eqn: Any, varying: set) -> bool:
+    """Tell whether an equation is a product with a fixed matrix that had better be turned, or converted."""
+    side = fixed_matrix(eqn, varying)
+    return side is not None and (_is_tall(eqn.invars[side]) or _is_mixed(eqn, side))
+
+
+def _is_mixed(eqn: Any, side: int) -> bool:
+    """Tell whether a product would convert its matrix each time."""
+    matrix, vector, result = (v.aval.dtype for v in (eqn.invars[side], eqn.invars[1 - side], eqn.outvars[0]))
+    return matrix != vector == result
 
 
 def fixed_matrix(eqn: Any, varying: set) -> int | None:
@@ -73,8 +87,3 @@ def fixed_matrix(eqn: Any, varying: set) -> int | None:
         return None
     side = dims.index(2)
     return None if eqn.invars[side] in varying else side
-
-
-def _tall_matrices(eqn: Any, varying: set) -> list[int]:
-    side = fixed_matrix(eqn, varying)
-    return [] if side is None or not is_tall(eqn.invars[side].aval.shape) else [side]

@@ -16,7 +16,7 @@ from pyrox.samplers.passes.jaxprs import bind, count_bytes, dependent, read
 from pyrox.samplers.passes.orient import fixed_matrix
 from pyrox.typing import Array
 
-# The fewest bytes of a matrix; smaller ones take less time than the rest of a leapfrog.
+# The fewest bytes of a matrix of doubles; smaller ones take less time than the rest of a leapfrog.
 _LARGE = 2**16
 _SINGLE, _DOUBLE = jnp.dtype("float32"), jnp.dtype("float64")
 
