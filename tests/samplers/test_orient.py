@@ -64,7 +64,7 @@ def test_left_alone(name):
 
 
 def test_a_wide_matrix_of_whole_numbers_is_converted_once():
-    original = traced(lambda b, x: jnp.sum(jnp.tanh((WIDE > 0) @ jnp.tile(b, 8)[:30])))
+    original = traced(lambda b, x: jnp.sum(jnp.tanh((x.T > 0) @ jnp.tile(b, 8)[:30])))
     hoisted = Hoisted(orient(original))
     assert [(x.shape, str(x.dtype)) for x in hoisted.prepare(X)] == [(WIDE.shape, "float64")]
     for x, y in zip(jaxpr_as_fun(orient(original))(B, X), jaxpr_as_fun(original)(B, X), strict=True):
