@@ -1,6 +1,6 @@
 """Look at the equations of a traced function, and run them."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jax.extend import core
@@ -31,6 +31,16 @@ def run_all(eqns: Sequence[Any], env: dict) -> None:
     """Run equations as they are, with values from an environment, to which their results are added."""
     for eqn in eqns:
         env.update(zip(eqn.outvars, bind(eqn, [read(v, env) for v in eqn.invars]), strict=True))
+
+
+def run_replacing(closed: core.ClosedJaxpr, args: Sequence[Any], replace: Callable[[Any, list], list | None]) -> list:
+    """Run a function, with what ``replace`` gives for an equation and its inputs, or as it is where that is None."""
+    env = dict(zip((*closed.jaxpr.constvars, *closed.jaxpr.invars), (*closed.consts, *args), strict=True))
+    for eqn in closed.jaxpr.eqns:
+        inputs = [read(v, env) for v in eqn.invars]
+        outs = replace(eqn, inputs)
+        env.update(zip(eqn.outvars, bind(eqn, inputs) if outs is None else outs, strict=True))
+    return [read(v, env) for v in closed.jaxpr.outvars]
 
 
 def dependent(eqns: Sequence[Any], moving: Iterable[Any]) -> set:

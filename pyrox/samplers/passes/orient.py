@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from pyrox.samplers.passes.jaxprs import bind, dependent, read
+from pyrox.samplers.passes.jaxprs import bind, dependent, run_replacing
 from pyrox.typing import Array
 
 
@@ -34,14 +34,13 @@ def orient(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
         return closed
 
     def turned(*args: Array) -> list:
-        env = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*closed.consts, *args), strict=True))
         known: dict[tuple, Array] = {}
-        for eqn in jaxpr.eqns:
-            inputs = [read(v, env) for v in eqn.invars]
-            turns = _lies_badly(eqn, varying)
-            outs = _multiply(eqn, inputs, fixed_matrix(eqn, varying), known) if turns else bind(eqn, inputs)
-            env.update(zip(eqn.outvars, outs, strict=True))
-        return [read(v, env) for v in jaxpr.outvars]
+
+        def replace(eqn: Any, inputs: list) -> list | None:
+            side = fixed_matrix(eqn, varying)
+            return _multiply(eqn, inputs, side, known) if _lies_badly(eqn, varying) else None
+
+        return run_replacing(closed, args, replace)
 
     return jax.make_jaxpr(turned)(*[jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in jaxpr.invars])
 

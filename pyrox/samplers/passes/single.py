@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from pyrox.samplers.passes.jaxprs import bind, count_bytes, dependent, read
+from pyrox.samplers.passes.jaxprs import bind, count_bytes, dependent, run_replacing
 from pyrox.samplers.passes.orient import fixed_matrix
 from pyrox.typing import Array
 
@@ -39,20 +39,18 @@ def flag_single_precision(closed: core.ClosedJaxpr) -> core.ClosedJaxpr | None:
         return None
 
     def flagged(position: Array, single: Array, *data: Array) -> list:
-        env = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*closed.consts, position, *data), strict=True))
         rounded: dict[Any, Array] = {}
-        for eqn in jaxpr.eqns:
-            inputs = [read(v, env) for v in eqn.invars]
-            if _is_large(eqn, varying):
-                side = fixed_matrix(eqn, varying)
-                matrix = eqn.invars[side]
-                if matrix not in rounded:
-                    rounded[matrix] = lax.convert_element_type(inputs[side], _SINGLE)
-                outs = [_multiply(eqn, side, single, rounded[matrix], *inputs)]
-            else:
-                outs = bind(eqn, inputs)
-            env.update(zip(eqn.outvars, outs, strict=True))
-        return [read(v, env) for v in jaxpr.outvars]
+
+        def replace(eqn: Any, inputs: list) -> list | None:
+            if not _is_large(eqn, varying):
+                return None
+            side = fixed_matrix(eqn, varying)
+            matrix = eqn.invars[side]
+            if matrix not in rounded:
+                rounded[matrix] = lax.convert_element_type(inputs[side], _SINGLE)
+            return [_multiply(eqn, side, single, rounded[matrix], *inputs)]
+
+        return run_replacing(closed, (position, *data), replace)
 
     position, *data = (jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in jaxpr.invars)
     return jax.make_jaxpr(flagged)(position, jax.ShapeDtypeStruct((), bool), *data)
