@@ -12,13 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyrox.samplers.recipe import ADAPTATIONS, Recipe
+from pyrox.samplers.recipe import ADAPTATIONS, AUTO, Recipe, require_adaptation
 from pyrox.typing import Key
 
 # Mean acceptance that step sizes aim at unless told: at first, and at most after divergences in the warm-up.
 _ACCEPTANCE = (0.8, 0.9)
 _WORD = 2**32 - 1
-NUTS_DEFAULTS = {"adaptation": "rank_one", "target_accept": None, "max_treedepth": 10, "trajectories": "mixed"}
+NUTS_DEFAULTS = {"adaptation": AUTO, "target_accept": None, "max_treedepth": 10, "trajectories": "mixed"}
 _TRAJECTORIES = ("mixed", "turning")
 
 # Arguments of PyMC and NumPyro that have no place here, and what serves instead.
@@ -115,8 +115,7 @@ class Settings:
             raise ValueError(f"max_treedepth is at most 20, which is a million steps; met {self.max_treedepth}")
         if self.fused is not None:
             require_flags(fused=self.fused)
-        if self.adaptation not in ADAPTATIONS:
-            raise ValueError(f"adaptation is one of {', '.join(map(repr, ADAPTATIONS))}, not {self.adaptation!r}")
+        require_adaptation(self.adaptation)
         if self.trajectories not in _TRAJECTORIES:
             raise ValueError(f"trajectories is {' or '.join(map(repr, _TRAJECTORIES))}, not {self.trajectories!r}")
 
@@ -193,6 +192,8 @@ def merge_nuts(nuts: Mapping[str, Any] | None, direct: Mapping[str, Any]) -> dic
 
 def choose_warmup(tune: int | None, adaptation: str) -> int:
     """Give the iterations of warm-up: as asked for, or with None what the adaptation needs."""
+    # Either of those that it stands for needs as many.
+    adaptation = "rank_one" if adaptation == AUTO else adaptation
     if tune is None and adaptation in ADAPTATIONS:
         return int(ADAPTATIONS[adaptation].num_warmup)
     return 0 if tune is None else tune

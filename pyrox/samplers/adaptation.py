@@ -28,7 +28,8 @@ class Moment(NamedTuple):
     state: State
     info: Info
     moved: Array
-    renewed: Array  # whether an adapter before this one asks to begin anew
+    misfit: Array  # how far from normal the posterior is as far as is known, at least one
+    renewed: Array  # whether the metric is another one, or an adapter before this one asks to begin anew
 
     @property
     def settled_from(self) -> Array:
@@ -82,6 +83,10 @@ class DualAveraging(Pytree):
     the mean diverge in the corner. So the target may rise: what is missing to 1 is halved for every 0.7 % of
     divergent transitions after the first 30 % of the warm-up.
 
+    Such corners are rarely met in the warm-up. Where the metric knows all correlations, so that steps are as long as a
+    normal posterior would allow, its estimate tells whether there are any; see ``estimate``. What is missing to 1 is
+    divided by the square of this misfit, as far as it is above 1.25 and down to 0.05. A target of the user's own stays.
+
     Corners can be narrower still, and a chain that comes into one would stay for as long as all it proposes diverges.
     So the draws of a chain that has met divergences after those 30 % take a quarter of the step at times: five times
     as often as it met them, and at most in a tenth of all. Such a mixture of kernels leaves the posterior as it is, as
@@ -99,6 +104,8 @@ class DualAveraging(Pytree):
         Share of divergent transitions that halves what the target lacks to 1.
     careful
         Largest share of transitions with a quarter of the step.
+    by_chance, strictest
+        The 1.25, a misfit that a normal posterior may show, and the 0.05.
 
     Examples
     --------
@@ -125,6 +132,8 @@ class DualAveraging(Pytree):
     kappa: float = 0.75
     halving: float = 0.007
     careful: float = 0.1
+    by_chance: float = 1.25
+    strictest: float = 0.05
 
     def start(self, kernel: Kernel, state: State) -> tuple[StepSizeState, Kernel]:
         zero = jnp.zeros_like(state.log_density)
@@ -147,8 +156,7 @@ class DualAveraging(Pytree):
         settled = moment.iteration >= moment.settled_from
         divergences = mine.divergences + (settled & (moment.info.diverging > 0))
         share = divergences / (0.7 * moment.num_warmup)
-        missing = (1 - self.target_accept[0]) * jnp.exp(-math.log(2.0) / self.halving * share)
-        target = jnp.minimum(1 - missing, self.target_accept[1])
+        target = self._target(share, moment.misfit)
         error_sum = (1 - weight) * mine.error_sum + weight * (target - moment.info.acceptance_rate)
         log_step = mine.center - jnp.sqrt(count) / self.gamma * error_sum
         fade = count**-self.kappa
@@ -165,6 +173,12 @@ class DualAveraging(Pytree):
         step_size = jnp.exp(jnp.where(last, log_average, log_step))
         careful = jnp.where(last, jnp.minimum(5 * share, self.careful), kernel.careful)
         return mine, kernel.replace(step_size=step_size, careful=careful), moment.renewed
+
+    def _target(self, share: Array, misfit: Array) -> Array:
+        first, highest = self.target_accept[0], self.target_accept[1]
+        missing = jnp.maximum((1 - first) * jnp.exp(-math.log(2.0) / self.halving * share), 1 - highest)
+        far = (1 - first) * jnp.minimum(self.by_chance / misfit, 1) ** 2
+        return 1 - jnp.where(highest > first, jnp.minimum(missing, jnp.maximum(far, self.strictest)), missing)
 
 
 class FixedStepSize(Pytree):
@@ -189,16 +203,6 @@ def start_all(adapters: tuple[Adapter, ...], kernel: Kernel, state: State) -> tu
         mine, kernel = adapter.start(kernel, state)
         kept.append(mine)
     return tuple(kept), kernel
-
-
-def restart_all(adapters: tuple[Adapter, ...], mine: tuple, kernel: Kernel, state: State) -> tuple[tuple, Kernel]:
-    """Start every adapter in turn once more; divergences stay counted."""
-    kept, kernel = start_all(adapters, kernel, state)
-    counted = (
-        own._replace(divergences=former.divergences) if isinstance(own, StepSizeState) else own
-        for own, former in zip(kept, mine, strict=True)
-    )
-    return tuple(counted), kernel
 
 
 def search_all(adapters: tuple[Adapter, ...], mine: tuple, kernel: Kernel, info: Info) -> tuple[tuple, Kernel, Array]:

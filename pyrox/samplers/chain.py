@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax, random
 
 from pyrox.samplers import kernel as kernels
-from pyrox.samplers.adaptation import Adapter, Moment, restart_all, search_all, start_all, update_all
+from pyrox.samplers.adaptation import Adapter, Moment, search_all, start_all, update_all
 from pyrox.samplers.directions import Window, empty_window, estimate, last_renewal, record, schedule_next
 from pyrox.samplers.kernel import Info, Kernel, State, ValueAndGrad
 from pyrox.samplers.recipe import Recipe
@@ -177,7 +178,8 @@ def _iterate(
         return mine, kernel, settled
 
     def warmed_up(learnt: tuple) -> tuple:
-        moment = Moment(chain.iteration, chain.num_warmup, new, info, moved, renewed=jnp.zeros((), bool))
+        renewed, misfit = chain.window.renewed, chain.window.misfit
+        moment = Moment(chain.iteration, chain.num_warmup, new, info, moved, misfit, renewed)
         return update_all(adapters, *learnt, moment)
 
     warming = moving & (chain.iteration < chain.num_warmup)
@@ -210,21 +212,19 @@ def _look_ahead(chain: ChainState, warming: Array, moved: Array) -> ChainState:
     if not chain.window.draws.shape[0]:
         return chain
     window = record(chain.window, chain.state, warming & moved)
+    window = window._replace(renewed=window.renewed & ~warming)
     due = warming & (chain.iteration == window.renewal) & (chain.iteration <= last_renewal(chain.num_warmup))
     return chain._replace(window=window, phase=jnp.where(due, Phase.RENEW, chain.phase).astype(jnp.int32))
 
 
-def renew(chain: ChainState, recipe: Recipe) -> ChainState:
-    """Renew the metric of a chain that has paused for it; a step size is searched for it next."""
-    metric = chain.kernel.metric.with_directions(*estimate(chain.window))
-    adapters, kernel = restart_all(
-        recipe.adapters(chain.target_accept), chain.adapters, chain.kernel, chain.state
-    )
+def renew(chain: ChainState) -> ChainState:
+    """Renew the metric of a chain that has paused for it, by NumPy where the chain is made of its arrays."""
+    *factors, misfit = estimate(chain.window)
+    window = schedule_next(chain.window, chain.num_warmup)
     return chain._replace(
-        phase=jnp.int32(Phase.SEARCH),
-        kernel=kernel.replace(metric=metric),
-        adapters=adapters,
-        window=schedule_next(chain.window, chain.num_warmup),
+        phase=np.int32(Phase.TRANSITION),
+        kernel=chain.kernel.replace(metric=chain.kernel.metric.with_directions(*factors)),
+        window=window._replace(renewed=np.ones((), bool), misfit=misfit),
     )
 
 
@@ -232,4 +232,4 @@ def renew_if_due(chain: ChainState, recipe: Recipe) -> ChainState:
     """Renew the metric if the chain has paused for it, inside any traced function."""
     if not recipe.window:
         return chain
-    return lax.cond(chain.phase == Phase.RENEW, lambda: renew(chain, recipe), lambda: chain)
+    return lax.cond(chain.phase == Phase.RENEW, lambda: renew(chain), lambda: chain)

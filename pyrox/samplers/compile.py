@@ -16,7 +16,7 @@ from pyrox.garbage import without_collections
 from pyrox.samplers import chain as chains
 from pyrox.samplers.chain import ChainState, Phase
 from pyrox.samplers.directions import FIRST_RENEWAL
-from pyrox.samplers.executables import Compilation, begin_function, fingerprint
+from pyrox.samplers.executables import Compilation, fingerprint
 from pyrox.samplers.packing import Packing
 from pyrox.samplers.passes.hoist import Hoisted
 from pyrox.samplers.passes.least_squares import Reduction, reduce_rows
@@ -97,6 +97,7 @@ class ChainProgram:
         heartbeat: Callable[[], None] = lambda: None,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
+        recipe = recipe.resolve(dim)
         self.buffer = int(np.clip(2 ** int(np.log2(_BUFFER_NUMBERS / max(dim, 1))), 16, 1024))
         # Lanes would all wait for the longest trajectory or stride among them. What they learn is the same.
         self.recipe = recipe if lanes is None else replace(recipe, strides=False, mixed=False)
@@ -117,7 +118,6 @@ class ChainProgram:
         self._packing = Packing(self._template)
         self._prepared, self._preparing = None, threading.Lock()
         begun = self._begin((flagged or rewritten) if self.native else rewrite(traced, {}), shapes)
-        self._renew = self._begin_renewal() if recipe.window else None
         meanwhile()
         try:
             self._prepare, self._executable = self._finish(begun)
@@ -128,7 +128,6 @@ class ChainProgram:
             self.native, self.obstacles = False, [str(error).splitlines()[0][:200]]
             self.recipe = replace(self.recipe, rounding=False)
             self._prepare, self._executable = self._finish(self._begin(rewrite(traced, {}), shapes))
-        self._renew = None if self._renew is None else self._renew.result(heartbeat)
 
     def _start(self, key: Array, position: Array) -> ChainState:
         return chains.start(key, position, 0, 0.8, self.recipe)
@@ -204,13 +203,11 @@ class ChainProgram:
                 self._prepared = leaves, jax.block_until_ready(self._prepare(leaves))
             return self._prepared[1]
 
-    def _begin_renewal(self) -> Compilation:
-        def renew(packed: list[Array]) -> list[Array]:
-            return self._packing.pack(chains.renew(self._packing.unpack(packed), self.recipe))
-
-        if self.lanes is not None:
-            renew = jax.vmap(renew)
-        return begin_function(renew, self._packed_shapes())
+    def _renew(self, chain: ChainState) -> ChainState:
+        """Renew the metric on the host: a few factorisations that would take longer to compile."""
+        if self.lanes is None:
+            return chains.renew(chain)
+        return stack([chains.renew(jax.tree.map(lambda x, i=i: x[i, ...], chain)) for i in range(self.lanes)])
 
     def _packed_shapes(self) -> list[jax.ShapeDtypeStruct]:
         return [self._with_lanes(x) for x in self._packing.shapes]
@@ -228,7 +225,9 @@ class ChainProgram:
                 log_density=np.full_like(blank.state.log_density, np.nan),
             ),
             kernel=self._kernel,
-            window=blank.window._replace(renewal=np.full_like(blank.window.renewal, FIRST_RENEWAL)),
+            window=blank.window._replace(
+                renewal=np.full_like(blank.window.renewal, FIRST_RENEWAL), misfit=np.ones_like(blank.window.misfit)
+            ),
         )
 
     def advance(self, chain: ChainState, data: Tree, n: int) -> tuple[ChainState, np.ndarray, np.ndarray]:
@@ -237,12 +236,12 @@ class ChainProgram:
         Blocks without holding the interpreter, so that threads run side by side.
         """
         leaves, pieces, made = jax.tree.leaves(data), [], 0
-        packed, prepared = self._packing.pack(chain, np), self._prepared_from(leaves)
+        prepared = self._prepared_from(leaves)
         while not pieces or made < n:
             before = chain.iteration
-            if self._renew is not None and (chain.phase == Phase.RENEW).all():
-                packed = self._renew(packed)
-            results = self._executable(packed, leaves, prepared, np.int32(n - made))
+            if (chain.phase == Phase.RENEW).all():
+                chain = self._renew(chain)
+            results = self._executable(self._packing.pack(chain, np), leaves, prepared, np.int32(n - made))
             packed, draws, stats = jax.tree.map(np.asarray, jax.block_until_ready(results))
             chain = self._packing.unpack(packed)
             # Chains side by side pause at the same iteration.

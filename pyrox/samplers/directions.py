@@ -1,23 +1,27 @@
 """Learn the directions in which a posterior is long or short, from a window of draws and gradients.
 
-The estimate needs matrix factorisations, which a native kernel has not: a chain pauses for it, between two calls.
+The estimate needs matrix factorisations, which a native kernel has not: a chain pauses for it, between two calls, and
+it is made by NumPy, which has nothing to compile.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from pyrox.samplers.kernel import State
+from pyrox.samplers.vectors import namespace
 from pyrox.typing import Array
 
 # Draws that are kept, and weight of the identity beside them in the estimate.
 WINDOW = 200
 _SHRINKAGE = 1e-3
-# When the metric is renewed: first, how much later each time, and up to which share of the warm-up.
-FIRST_RENEWAL = 10
-_GROWTH = 1.5
-_LAST_SHARE = 0.85
+# When the metric is renewed: first, how much later each time, and last, as a share of the warm-up. The rest is for the
+# step size: corners of a posterior that call for smaller steps are seldom met.
+FIRST_RENEWAL = 12
+_GROWTH = 3
+_LAST_SHARE = 0.5
 
 
 class Window(NamedTuple):
@@ -27,12 +31,15 @@ class Window(NamedTuple):
     gradients: Array
     count: Array  # rows written so far
     renewal: Array  # the iteration before which the metric is renewed next
+    renewed: Array  # whether it has been, since the last transition
+    misfit: Array  # how far from normal the posterior was found to be; see ``estimate``
 
 
 def empty_window(rows: int, position: Array) -> Window:
     """Give a window without draws; one of no rows keeps nothing at all."""
     blank = jnp.zeros((rows + 1 if rows else 0, *position.shape), position.dtype)
-    return Window(blank, blank, jnp.int32(0), jnp.int32(FIRST_RENEWAL))
+    one = jnp.ones((), position.dtype)
+    return Window(blank, blank, jnp.int32(0), jnp.int32(FIRST_RENEWAL), renewed=jnp.zeros((), bool), misfit=one)
 
 
 def record(window: Window, state: State, use: Array) -> Window:
@@ -49,18 +56,17 @@ def record(window: Window, state: State, use: Array) -> Window:
 
 def last_renewal(num_warmup: Array) -> Array:
     """Give the last iteration of the warm-up before which the metric is renewed."""
-    return jnp.floor(_LAST_SHARE * num_warmup).astype(jnp.int32)
+    return (_LAST_SHARE * num_warmup).astype(np.int32)
 
 
 def schedule_next(window: Window, num_warmup: Array) -> Window:
-    """Plan the next renewal: after half as many iterations again, the last one at its fixed place."""
-    last = last_renewal(num_warmup)
-    after = jnp.maximum(window.renewal + FIRST_RENEWAL, jnp.floor(_GROWTH * window.renewal).astype(jnp.int32))
-    after = jnp.where((window.renewal < last) & (_GROWTH * after > last), last, after)
-    return window._replace(renewal=after)
+    """Plan the next renewal: after three times as many iterations, the last one at its fixed place."""
+    xp, last = namespace(window.draws), last_renewal(num_warmup)
+    after = _GROWTH * window.renewal
+    return window._replace(renewal=xp.where((window.renewal < last) & (2 * after > last), last, after))
 
 
-def estimate(window: Window) -> tuple[Array, Array, Array]:
+def estimate(window: Window) -> tuple[Array, Array, Array, Array]:
     r"""Estimate an inverse mass :math:`S (I + U (\Lambda - I) U^T) S` from the younger half of all draws.
 
     .. math:: S_{ii}^2 = \sqrt{\mathrm{var}(q_i) / \mathrm{var}(g_i)}, \qquad A C_g A = C_q
@@ -69,6 +75,10 @@ def estimate(window: Window) -> tuple[Array, Array, Array]:
     posterior and a normal distribution with this covariance: it is the geometric mean of the covariance of the draws
     and the inverse of that of the gradients. U and :math:`\Lambda` are its eigenvectors and eigenvalues.
 
+    In units of this metric draws and gradients have the same covariance, :math:`A^{1/2} C_g A^{1/2}`: the identity if
+    the posterior is normal. Where it is narrow in some places and wide in others gradients vary more than a normal
+    posterior's, and the largest eigenvalue tells how much.
+
     Parameters
     ----------
     window
@@ -76,57 +86,63 @@ def estimate(window: Window) -> tuple[Array, Array, Array]:
 
     Returns
     -------
-    Diagonal of S, shape ``(dim,)``; U, shape ``(dim, n)``; diagonal of :math:`\Lambda`, shape ``(n,)``.
+    Diagonal of S, shape ``(dim,)``; U, shape ``(dim, n)``; diagonal of :math:`\Lambda`, shape ``(n,)``; that largest
+    eigenvalue over what it comes to by chance, at least one. Of NumPy's arrays NumPy's arrays.
 
     References
     ----------
     .. [1] Seyboldt, Carlson, Carpenter (2026), Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence,
        arXiv:2603.18845.
     """
+    xp, dtype = namespace(window.draws), window.draws.dtype
     rows = window.draws.shape[0] - 1
-    n = jnp.clip((window.count + 1) // 2, 1, rows)
-    age = (window.count - 1 - jnp.arange(rows)) % rows
-    used = ((age < n) & (jnp.arange(rows) < window.count)).astype(window.draws.dtype)[:, None]
+    n = xp.clip((window.count + 1) // 2, 1, rows).astype(dtype)
+    age = (window.count - 1 - np.arange(rows)) % rows
+    used = ((age < n) & (np.arange(rows) < window.count)).astype(dtype)[:, None]
     draws, gradients = _centre(window.draws[:-1], used, n), _centre(window.gradients[:-1], used, n)
-    tiny = jnp.finfo(draws.dtype).tiny
-    ratio = jnp.sqrt((jnp.sum(draws**2, 0) + tiny) / (jnp.sum(gradients**2, 0) + tiny))
-    scale = jnp.sqrt(jnp.clip(ratio, 1e-20, 1e20))
+    tiny = np.finfo(dtype).tiny
+    ratio = xp.sqrt(((draws**2).sum(0) + tiny) / ((gradients**2).sum(0) + tiny))
+    scale = xp.sqrt(xp.clip(ratio, 1e-20, 1e20))
     draws, gradients = draws / scale, gradients * scale
-    basis = _span(jnp.concatenate([draws, gradients]))
+    basis = _span(xp.concatenate([draws, gradients]))
     draws, gradients = _shrunk(draws @ basis, n), _shrunk(gradients @ basis, n)
     values, vectors = _eigh(gradients)
     root, inverse_root = _compose(values**0.5, vectors), _compose(values**-0.5, vectors)
     values, vectors = _eigh(root @ draws @ root)
     stretch, vectors = _eigh(inverse_root @ _compose(values**0.5, vectors) @ inverse_root)
+    misfit = xp.sqrt(values[-1]) / (1 + xp.sqrt(len(values) / n)) ** 2
     # Two draws tell no directions.
-    return scale, basis @ vectors, jnp.where(n > 2, jnp.clip(stretch, 1e-10, 1e10), 1.0)
+    stretch = xp.where(n > 2, xp.clip(stretch, 1e-10, 1e10), 1.0).astype(dtype)
+    return scale, basis @ vectors, stretch, xp.maximum(misfit, 1.0).astype(dtype)
 
 
 def _span(rows: Array) -> Array:
     """Give an orthonormal basis of the span of rows as columns, of all directions where the rows are many."""
     number, dim = rows.shape
     if dim <= number:
-        return jnp.eye(dim, dtype=rows.dtype)
+        return np.eye(dim, dtype=rows.dtype)
     # By the small matrix of products, several times faster than a QR decomposition; a column of zeros where the
     # rows depend on one another.
     values, vectors = _eigh(rows @ rows.T)
     negligible = values < 1e-10 * values[-1]
-    return rows.T @ jnp.where(negligible, 0.0, vectors / jnp.sqrt(values))
+    xp = namespace(rows)
+    return rows.T @ xp.where(negligible, 0.0, vectors / xp.sqrt(values))
 
 
 def _centre(x: Array, used: Array, n: Array) -> Array:
-    mean = jnp.sum(x * used, 0) / n
+    mean = (x * used).sum(0) / n
     return (x - mean) * used
 
 
 def _shrunk(x: Array, n: Array) -> Array:
-    identity = jnp.eye(x.shape[1], dtype=x.dtype)
+    identity = np.eye(x.shape[1], dtype=x.dtype)
     return (x.T @ x + _SHRINKAGE * identity) / (n + _SHRINKAGE)
 
 
 def _eigh(matrix: Array) -> tuple[Array, Array]:
-    values, vectors = jnp.linalg.eigh(matrix)
-    return jnp.maximum(values, jnp.finfo(matrix.dtype).tiny), vectors
+    xp = namespace(matrix)
+    values, vectors = xp.linalg.eigh(matrix)
+    return xp.maximum(values, np.finfo(matrix.dtype).tiny), vectors
 
 
 def _compose(values: Array, vectors: Array) -> Array:

@@ -212,6 +212,7 @@ class HMC:
         key_start, key_chain = jax.random.split(as_typed_key(rng_key))
         position = source.start(0, key_start, 1)
         data = jax.random.key_data(key_chain)
+        self.recipe = self.recipe.resolve(position.shape[0])
         chain = chains.start(data, position, num_warmup, self.target_accept_prob, self.recipe)
         chain, _, _ = self._advance(source, chain, 0)
         blank = Info(*(jnp.zeros((), position.dtype) for _ in Info._fields))._replace(lp=chain.state.log_density)

@@ -131,7 +131,7 @@ class Repetition(Pytree):
         x = moment.state.position
         # Of the way to the posterior nothing is kept.
         begun = moment.iteration >= moment.settled_from
-        count = mine.count + begun
+        count = jnp.where(moment.renewed, 0, mine.count + begun)
         weight = jnp.where(begun, 1 / jnp.maximum(count, 1), 0)
         away = x - mine.mean
         mean = mine.mean + weight * away

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyrox._pytree import Pytree, static
-from pyrox.samplers.vectors import inner
+from pyrox.samplers.vectors import inner, namespace
 from pyrox.typing import Array
 
 # Most directions that a metric of low rank keeps.
@@ -230,7 +230,7 @@ class LowRankMetric(Pytree):
     def with_directions(self, scale: Array, directions: Array, stretch: Array) -> "LowRankMetric":
         """Give the metric of an inverse mass in factors, of which those that matter most are kept."""
         # Equal relative errors along a direction, too long or too short, cost a trajectory about the same.
-        kept = jnp.argsort(-jnp.abs(jnp.log(stretch)))[: self.stretch.shape[0]]
+        kept = (-abs(namespace(stretch).log(stretch))).argsort()[: self.stretch.shape[0]]
         return LowRankMetric(scale, directions[:, kept], stretch[kept])
 
     def momentum(self, noise: Array) -> Array:
@@ -250,7 +250,7 @@ class LowRankMetric(Pytree):
 
 
 def _stretched(directions: Array, factors: Array) -> Array:
-    identity = jnp.eye(directions.shape[0], dtype=directions.dtype)
+    identity = np.eye(directions.shape[0], dtype=directions.dtype)
     return identity + (directions * (factors - 1)) @ directions.T
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,10 +48,14 @@ class Adaptation(NamedTuple):
 ADAPTATIONS: dict[str, Adaptation] = {
     "rank_one": Adaptation(RankOneMetric, (FisherDiagonal, FisherDirection), directions=False, num_warmup=500),
     "diag": Adaptation(DiagonalMetric, (FisherDiagonal,), directions=False, num_warmup=500),
-    "low_rank": Adaptation(LowRankMetric, (FirstScales,), directions=True, num_warmup=800),
-    "dense": Adaptation(DenseMetric, (FirstScales,), directions=True, num_warmup=800),
+    "low_rank": Adaptation(LowRankMetric, (FirstScales,), directions=True, num_warmup=500),
+    "dense": Adaptation(DenseMetric, (FirstScales,), directions=True, num_warmup=500),
     "stan": Adaptation(DiagonalMetric, (WelfordWindows,), directions=False, num_warmup=1000),
 }
+# The one that suits the number of dimensions.
+AUTO = "auto"
+# Up to this number a dense metric costs a leapfrog next to nothing, and is known after a few hundred draws.
+_FEW_DIMENSIONS = 64
 _FIXED = Adaptation(DiagonalMetric, (FixedMetric,), directions=False, num_warmup=500)
 
 
@@ -68,7 +72,8 @@ class Recipe:
     algorithm
         ``"nuts"`` or ``"hmc"``.
     adaptation
-        How the metric is learnt, one of ``ADAPTATIONS``; None leaves it the identity.
+        How the metric is learnt, one of ``ADAPTATIONS``; ``"auto"`` is ``"dense"`` in few dimensions and ``"rank_one"``
+        in many; None leaves the metric the identity.
     adapt_step_size
         Whether the step size is learnt.
     step_size
@@ -106,8 +111,8 @@ class Recipe:
     rounding: bool = False
 
     def __post_init__(self) -> None:
-        if self.adaptation is not None and self.adaptation not in ADAPTATIONS:
-            raise ValueError(f"adaptation is one of {', '.join(map(repr, ADAPTATIONS))}, not {self.adaptation!r}")
+        if self.adaptation is not None:
+            require_adaptation(self.adaptation)
 
     @property
     def _adaptation(self) -> Adaptation:
@@ -117,6 +122,12 @@ class Recipe:
     def window(self) -> int:
         """Number of draws, with their gradients, that a chain keeps to learn directions from."""
         return WINDOW if self._adaptation.directions else 0
+
+    def resolve(self, dim: int) -> "Recipe":
+        """Give the recipe for a posterior of so many dimensions: with one adaptation in place of ``"auto"``."""
+        if self.adaptation != AUTO:
+            return self
+        return replace(self, adaptation="dense" if dim <= _FEW_DIMENSIONS else "rank_one")
 
     def with_depth(self, max_tree_depth: int) -> "Recipe":
         """Give the recipe with another limit of doublings."""
@@ -168,4 +179,10 @@ class Recipe:
         return *adapters, FixedStepSize(self.step_size)
 
 
-STANDARD = Recipe()
+def require_adaptation(name: Any) -> None:
+    """Raise unless a value names a way to learn the metric."""
+    if name != AUTO and name not in ADAPTATIONS:
+        raise ValueError(f"adaptation is one of {', '.join(map(repr, (AUTO, *ADAPTATIONS)))}, not {name!r}")
+
+
+STANDARD = Recipe(adaptation=AUTO)

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -18,6 +19,11 @@ _PARTS = 8
 _SHORT = 32
 # XLA cuts longer sums into windows of this length; those that do not fill them it tests, number by number.
 _WINDOW = 32
+
+
+def namespace(x: Array) -> ModuleType:
+    """Give the module for arrays like this one: NumPy for its own, JAX's for all others."""
+    return np if isinstance(x, np.ndarray) else jnp
 
 
 def total(x: Array) -> Array:
