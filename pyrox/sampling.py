@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -243,6 +243,8 @@ class SamplingRun:
             reason = ", ".join(program.obstacles) or f"JAX's platform, {jax.default_backend()}"
             raise SamplingError(f"fused=True: the model cannot run as one native kernel, because of {reason}")
         self._native = program.native
+        # What "auto" has come to is what a report tells and a continuation asks for.
+        self.task = replace(self.task, settings=replace(settings, adaptation=program.recipe.adaptation))
         return program
 
     def _look_ahead(self) -> None:

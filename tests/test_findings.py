@@ -22,7 +22,7 @@ def test_a_report_tells_what_was_run(run):
     assert (facts.chains, facts.draws) == (4, 200)
     assert facts.words()[:2] == ["4 chains of 200 draws", "300 tuning steps"]
     noted = facts.noted()
-    assert (noted["adaptation"], noted["random_seed"], noted["made by"]) == ("rank_one", 1, "pyrox 0.1.0")
+    assert (noted["adaptation"], noted["random_seed"], noted["made by"]) == ("dense", 1, "pyrox 0.1.0")
     assert noted["target_accept"] == "chosen in the warm-up"
     assert noted["model_hash"] == run["posterior"].attrs["model_hash"]
     stats = run["sample_stats"]

@@ -35,7 +35,7 @@ def test_options_of_the_sampler_have_an_effect(schools):
     assert not np.array_equal(draws[0], draws[1])
     assert not np.array_equal(draws[0], draws[2])
     assert not np.array_equal(draws[0], draws[3])
-    np.testing.assert_array_equal(draws[0], px.sample(model=schools, adaptation="rank_one", **SHORT)["posterior"]["mu"])
+    np.testing.assert_array_equal(draws[0], px.sample(model=schools, adaptation="dense", **SHORT)["posterior"]["mu"])
 
 
 @pytest.mark.parametrize("adaptation", ADAPTATIONS)
@@ -47,7 +47,7 @@ def test_the_adaptation_chooses_its_warmup(schools, adaptation):
 
 
 def test_defaults():
-    defaults = {"adaptation": "rank_one", "target_accept": None, "max_treedepth": 10, "trajectories": "mixed"}
+    defaults = {"adaptation": "auto", "target_accept": None, "max_treedepth": 10, "trajectories": "mixed"}
     assert merge_nuts(None, {"adaptation": None}) == defaults
 
 
@@ -62,7 +62,7 @@ WRONG = {
     "conflict": ({"nuts": {"target_accept": 0.9}, "target_accept": 0.8}, TypeError, "target_accept is given twice"),
     "unknown option": ({"nuts": {"depth": 3}}, TypeError, "nuts takes adaptation, .*, trajectories, not"),
     "no mapping": ({"nuts": "low_rank"}, TypeError, "nuts takes a mapping of adaptation, .*'low_rank'"),
-    "adaptation": ({"adaptation": "full"}, ValueError, "adaptation is one of 'rank_one', .*'stan', not 'full'"),
+    "adaptation": ({"adaptation": "full"}, ValueError, "adaptation is one of 'auto', .*'stan', not 'full'"),
     "of no adaptation": ({"adaptation": "full", "tune": None}, ValueError, "adaptation is one of"),
     "trajectories": ({"nuts": {"trajectories": "nuts"}}, ValueError, "trajectories is 'mixed' or 'turning', not 'nu"),
     "acceptance inside": ({"nuts": {"target_accept": 2}}, ValueError, "target_accept must lie between 0 and 1, not 2"),

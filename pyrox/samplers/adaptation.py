@@ -28,8 +28,8 @@ class Moment(NamedTuple):
     state: State
     info: Info
     moved: Array
-    misfit: Array  # how far from normal the posterior is as far as is known, at least one
     renewed: Array  # whether the metric is another one, or an adapter before this one asks to begin anew
+    misfit: Array | float = 1.0  # how far from normal the posterior is, as far as that is known
 
     @property
     def settled_from(self) -> Array:
@@ -83,14 +83,15 @@ class DualAveraging(Pytree):
     the mean diverge in the corner. So the target may rise: what is missing to 1 is halved for every 0.7 % of
     divergent transitions after the first 30 % of the warm-up.
 
-    Such corners are rarely met in the warm-up. Where the metric knows all correlations, so that steps are as long as a
-    normal posterior would allow, its estimate tells whether there are any; see ``estimate``. What is missing to 1 is
-    divided by the square of this misfit, as far as it is above 1.25 and down to 0.05. A target of the user's own stays.
-
     Corners can be narrower still, and a chain that comes into one would stay for as long as all it proposes diverges.
     So the draws of a chain that has met divergences after those 30 % take a quarter of the step at times: five times
     as often as it met them, and at most in a tenth of all. Such a mixture of kernels leaves the posterior as it is, as
     each of them does.
+
+    A warm-up may not meet the corners of a posterior at all. Where the metric knows all correlations, so that steps are
+    as long as a normal posterior would allow, its estimate tells how far from normal the posterior is; see
+    ``estimate``. If this misfit is above 1.25, what is missing to 1 is divided by the square of their ratio, down to
+    0.05, and up to 4 % of the draws are careful. A target of the user's own stays what it is.
 
     Attributes
     ----------
@@ -104,8 +105,8 @@ class DualAveraging(Pytree):
         Share of divergent transitions that halves what the target lacks to 1.
     careful
         Largest share of transitions with a quarter of the step.
-    by_chance, strictest
-        The 1.25, a misfit that a normal posterior may show, and the 0.05.
+    by_chance, strictest, unmet
+        The 1.25, a misfit that a normal posterior may show; the 0.05; the 4 %.
 
     Examples
     --------
@@ -134,6 +135,7 @@ class DualAveraging(Pytree):
     careful: float = 0.1
     by_chance: float = 1.25
     strictest: float = 0.05
+    unmet: float = 0.04
 
     def start(self, kernel: Kernel, state: State) -> tuple[StepSizeState, Kernel]:
         zero = jnp.zeros_like(state.log_density)
@@ -156,7 +158,8 @@ class DualAveraging(Pytree):
         settled = moment.iteration >= moment.settled_from
         divergences = mine.divergences + (settled & (moment.info.diverging > 0))
         share = divergences / (0.7 * moment.num_warmup)
-        target = self._target(share, moment.misfit)
+        near = jnp.minimum(self.by_chance / moment.misfit, 1) ** 2
+        target = self._target(share, near)
         error_sum = (1 - weight) * mine.error_sum + weight * (target - moment.info.acceptance_rate)
         log_step = mine.center - jnp.sqrt(count) / self.gamma * error_sum
         fade = count**-self.kappa
@@ -171,13 +174,15 @@ class DualAveraging(Pytree):
             divergences=divergences,
         )
         step_size = jnp.exp(jnp.where(last, log_average, log_step))
-        careful = jnp.where(last, jnp.minimum(5 * share, self.careful), kernel.careful)
+        careful = jnp.minimum(jnp.maximum(5 * share, self.unmet * (1 - near)), self.careful)
+        careful = jnp.where(last, careful, kernel.careful)
         return mine, kernel.replace(step_size=step_size, careful=careful), moment.renewed
 
-    def _target(self, share: Array, misfit: Array) -> Array:
+    def _target(self, share: Array, near: Array) -> Array:
+        """Give the target for a share of divergences and a posterior that is so near to a normal one, at most 1."""
         first, highest = self.target_accept[0], self.target_accept[1]
         missing = jnp.maximum((1 - first) * jnp.exp(-math.log(2.0) / self.halving * share), 1 - highest)
-        far = (1 - first) * jnp.minimum(self.by_chance / misfit, 1) ** 2
+        far = (1 - first) * near
         return 1 - jnp.where(highest > first, jnp.minimum(missing, jnp.maximum(far, self.strictest)), missing)
 
 

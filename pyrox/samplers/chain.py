@@ -179,7 +179,7 @@ def _iterate(
 
     def warmed_up(learnt: tuple) -> tuple:
         renewed, misfit = chain.window.renewed, chain.window.misfit
-        moment = Moment(chain.iteration, chain.num_warmup, new, info, moved, misfit, renewed)
+        moment = Moment(chain.iteration, chain.num_warmup, new, info, moved, renewed, misfit)
         return update_all(adapters, *learnt, moment)
 
     warming = moving & (chain.iteration < chain.num_warmup)

@@ -110,7 +110,8 @@ def estimate(window: Window) -> tuple[Array, Array, Array, Array]:
     root, inverse_root = _compose(values**0.5, vectors), _compose(values**-0.5, vectors)
     values, vectors = _eigh(root @ draws @ root)
     stretch, vectors = _eigh(inverse_root @ _compose(values**0.5, vectors) @ inverse_root)
-    misfit = xp.sqrt(values[-1]) / (1 + xp.sqrt(len(values) / n)) ** 2
+    # Draws depend on one another: they vary by chance as half as many would.
+    misfit = xp.sqrt(values[-1]) / (1 + xp.sqrt(len(values) / (0.5 * n))) ** 2
     # Two draws tell no directions.
     stretch = xp.where(n > 2, xp.clip(stretch, 1e-10, 1e10), 1.0).astype(dtype)
     return scale, basis @ vectors, stretch, xp.maximum(misfit, 1.0).astype(dtype)

@@ -90,11 +90,11 @@ def test_a_stored_state_goes_on_bit_for_bit(programs):
 @pytest.mark.parametrize("fused", [True, False])
 def test_it_learns_scales_and_step_size(programs, fused):
     chain, draws, stats = run(programs[fused], [1000, 1000], num_warmup=500)
-    learnt = np.sqrt(np.asarray(chain.kernel.metric.squared_scales))
+    learnt = np.sqrt(np.diag(chain.kernel.metric.inverse_mass))
     np.testing.assert_allclose(learnt / SCALES, 1.0, rtol=0.35)
     assert 0.7 < stats[500:, COLUMN["acceptance_rate"]].mean() < 0.95
-    # Once warm, nothing is tuned any more.
-    assert len(np.unique(stats[500:, COLUMN["step_size"]])) == 1
+    # Once warm, nothing is tuned any more: a step is a whole one, or a quarter of it.
+    assert set(stats[500:, COLUMN["step_size"]]) <= {chain.kernel.step_size.item(), chain.kernel.step_size.item() / 4}
     np.testing.assert_allclose(draws[500:].std(0) / SCALES, 1.0, rtol=0.2)
 
 
@@ -169,7 +169,7 @@ def test_what_the_emitter_refuses_is_compiled_the_ordinary_way(monkeypatch):
 
 def test_chains_side_by_side_equal_chains_one_by_one():
     data, num = jnp.zeros(DIM), 3
-    one = ChainProgram(normal, DIM, data, fused=False, recipe=Recipe(strides=False, mixed=False))
+    one = ChainProgram(normal, DIM, data, fused=False, recipe=Recipe(adaptation="auto", strides=False, mixed=False))
     many = ChainProgram(normal, DIM, data, lanes=num)
     starts = [one.start(key(i), np.full(DIM, 0.5 + i), 100, 0.8) for i in range(num)]
     together, draws, stats = many.advance(stack(many.evaluate(starts, data)), data, 200)

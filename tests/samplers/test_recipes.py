@@ -8,9 +8,8 @@ from scipy import stats
 
 import pyrox as px
 from pyrox.samplers.adaptation import DualAveraging, Moment
-from pyrox.samplers.chain import Phase, renew
-from pyrox.samplers.compile import ChainProgram, stack
-from pyrox.samplers.directions import WINDOW, empty_window, estimate, record
+from pyrox.samplers.chain import Phase
+from pyrox.samplers.compile import ChainProgram
 from pyrox.samplers.kernel import Info, State, init
 from pyrox.samplers.length_adaptation import Repetition, TrajectoryLength
 from pyrox.samplers.metric_adaptation import FisherDirection
@@ -139,22 +138,6 @@ def test_momenta_have_the_mass_as_covariance(kind):
     assert abs(energy - dim / 2) < stats.norm.isf(LEVEL / 2) * np.sqrt(dim / 2 / 40_000)
     velocity = inverse * p[0] if kind is DiagonalMetric else inverse @ p[0]
     np.testing.assert_allclose(m.velocity(p[0]), velocity, rtol=1e-10)
-
-
-def test_directions_are_those_of_the_posterior():
-    dim, rank = 60, 3
-    rng = np.random.default_rng(1)
-    directions, _ = np.linalg.qr(rng.normal(size=(dim, rank)))
-    covariance = np.eye(dim) + directions @ np.diag([400.0, 100.0, 50.0]) @ directions.T
-    draws = rng.multivariate_normal(np.zeros(dim), covariance, size=2 * WINDOW)
-    gradients = -np.linalg.solve(covariance, draws.T).T
-    window = empty_window(WINDOW, jnp.zeros(dim))
-    for x, g in zip(draws, gradients, strict=True):
-        window = record(window, State(x, 0.0, g), jnp.ones((), bool))
-    metric = LowRankMetric.unit(jnp.zeros(dim)).with_directions(*estimate(window))
-    whitened = np.asarray(metric.mass_sqrt).T @ covariance @ np.asarray(metric.mass_sqrt)
-    assert np.linalg.cond(whitened) < 3
-    assert np.linalg.cond(covariance / np.outer(*2 * [np.sqrt(np.diag(covariance))])) > 50, "a diagonal would not do"
 
 
 def shared_direction(variance, dim=40):
@@ -327,32 +310,6 @@ def test_chance_does_not_hide_a_direction():
     assert 2.5 < metric.stretch < 20
 
 
-@pytest.mark.parametrize("name", ["low_rank", "dense"])
-def test_chunks_do_not_change_a_bit_where_a_chain_pauses(name):
-    program = ChainProgram(correlated, DIM, jnp.zeros(DIM), recipe=Recipe(adaptation=name))
-    ends = []
-    for chunks in ([400], [10] * 40, [1, 9, 10, 100, 280]):
-        chain = program.start(np.array([0, 3], np.uint32), np.ones(DIM), 300, 0.8)
-        pieces = []
-        for n in chunks:
-            chain, draws, _ = program.advance(chain, jnp.zeros(DIM), n)
-            assert len(draws) == n
-            pieces.append(draws)
-        ends.append(np.concatenate(pieces))
-    np.testing.assert_array_equal(ends[0], ends[1])
-    np.testing.assert_array_equal(ends[0], ends[2])
-
-
-def test_lanes_pause_together():
-    recipe = Recipe(adaptation="low_rank")
-    program = ChainProgram(correlated, DIM, jnp.zeros(DIM), recipe=recipe, lanes=2)
-    each = [program.start(np.array([0, i], np.uint32), np.ones(DIM), 200, 0.8) for i in range(2)]
-    chain, draws, _ = program.advance(stack(program.evaluate(each, jnp.zeros(DIM))), jnp.zeros(DIM), 300)
-    assert draws.shape == (2, 300, DIM)
-    assert np.all(chain.iteration == 300)
-    assert np.abs(np.log(chain.kernel.metric.stretch)).max() > 0.5, "directions were learnt"
-
-
 def test_hmc_leaves_its_target_alone():
     kernel = Recipe(algorithm="hmc", trajectory_length=1.2).kernel(jnp.ones(DIM)).replace(step_size=jnp.array(0.4))
     value_and_grad = jax.value_and_grad(lambda q: -0.5 * jnp.sum(q**2))
@@ -418,16 +375,6 @@ def test_draws_are_careful_five_times_as_often_as_the_warm_up_diverged(number, s
         moment = Moment(jnp.int32(i), jnp.int32(200), init(jnp.zeros(2)), info, ~no, renewed=no)
         mine, kernel, _ = adapter.update(mine, kernel, moment)
         np.testing.assert_allclose(kernel.careful, expected, rtol=1e-12)
-
-
-def test_a_metric_renewed_forgets_no_divergence():
-    recipe = Recipe(adaptation="low_rank")
-    template = ChainProgram(lambda q, _: -0.5 * jnp.sum(q**2), DIM, jnp.zeros(()), recipe=recipe)
-    chain = template.start(np.array([0, 1], np.uint32), np.zeros(DIM), 300, 0.8)
-    met = (*chain.adapters[:-1], chain.adapters[-1]._replace(divergences=np.array(7.0), count=np.array(50.0)))
-    renewed = renew(chain._replace(adapters=met), recipe)
-    assert renewed.adapters[-1].divergences == 7
-    assert renewed.adapters[-1].count == 0, "the averaging starts anew"
 
 
 @pytest.mark.parametrize("algorithm", ["nuts", "hmc"])
@@ -593,4 +540,4 @@ def test_a_step_of_two_transitions_reports_what_both_have_made():
 
 def test_side_by_side_no_chain_waits_for_a_longer_stride_or_trajectory():
     program = ChainProgram(lambda q, _: -0.5 * jnp.sum(q**2), 8, (), lanes=2)
-    assert program.recipe == Recipe(strides=False, mixed=False)
+    assert program.recipe == Recipe(adaptation="dense", strides=False, mixed=False)

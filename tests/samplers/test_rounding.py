@@ -175,7 +175,7 @@ def test_comparisons_leave_the_chain_where_it_is(repeats):
     assert chain.phase == Phase.COMPARE
     np.testing.assert_array_equal(chain.state.position, draws[-1])
     after, more, _ = program.advance(chain, target.data, 1)
-    assert (len(more), after.iteration, after.phase) == (1, 12, Phase.TRANSITION)
+    assert (len(more), after.iteration, after.phase) == (1, 12, Phase.RENEW)
     assert after.kernel.rounded == 1
     known = jax.value_and_grad(target.density)(jnp.asarray(after.state.position), target.data)
     np.testing.assert_allclose(after.state.log_density, known[0], rtol=1e-12)
