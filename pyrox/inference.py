@@ -83,12 +83,14 @@ def sample(
     quiet
         True shows neither progress, nor how discrete variables are summed out, nor warnings about the draws.
     adaptation
-        What is learnt in the warm-up from draws and gradients: ``"rank_one"`` (the default) the scales of the variables
-        and the one direction in which they are most wrong, ``"diag"`` the scales alone, ``"low_rank"`` also the
-        strongest correlations, ``"dense"`` all of them; ``"stan"`` the scales from draws, in Stan's windows.
+        What is learnt in the warm-up from draws and gradients: ``"dense"`` the scales of the variables and all their
+        correlations, ``"low_rank"`` the strongest of these, ``"rank_one"`` the one direction in which the scales are
+        most wrong, ``"diag"`` the scales alone; ``"stan"`` the scales from draws, in Stan's windows. ``"auto"`` (the
+        default) is ``"dense"`` up to 64 dimensions, ``"rank_one"`` beyond.
     target_accept
         Mean acceptance that the step size aims at: nearer to 1 takes smaller steps and follows harder corners. A
-        number is kept to by whole steps; the default is 0.8, and up to 0.9 after divergences in the warm-up.
+        number is kept to by whole steps; the default is 0.8, up to 0.9 after divergences in the warm-up, and up to 0.95
+        where the posterior is found to be far from normal.
     max_treedepth
         Most doublings of a trajectory, 10 by default.
     nuts
@@ -98,7 +100,7 @@ def sample(
     init
         Where chains start: ``"auto"`` at random, ``"pathfinder"`` or ``"advi"`` at draws of an approximation that is
         found first, by ``px.fit``. PyMC's names are understood: ``"jitter+adapt_diag"`` asks for scales alone,
-        ``"adapt_full"`` for a dense adaptation, in place of ``"rank_one"``.
+        ``"adapt_full"`` for a dense adaptation, in place of ``"auto"``.
     initvals
         Starting values by variable, for all chains or in a list for each; what is not named starts at random.
     var_names

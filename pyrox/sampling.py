@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -108,6 +108,8 @@ class Task:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", self.target.data)
+        # What "auto" comes to is what a report tells and a continuation asks for.
+        object.__setattr__(self, "settings", self.settings.resolve(self.target.density.dim))
 
     def turn(self, positions: np.ndarray, first: int = 0) -> dict[str, dict[str, np.ndarray]]:
         """Make of positions ``(chain, draw, dim)`` the groups of values; the first draw has a number."""
@@ -243,8 +245,6 @@ class SamplingRun:
             reason = ", ".join(program.obstacles) or f"JAX's platform, {jax.default_backend()}"
             raise SamplingError(f"fused=True: the model cannot run as one native kernel, because of {reason}")
         self._native = program.native
-        # What "auto" has come to is what a report tells and a continuation asks for.
-        self.task = replace(self.task, settings=replace(settings, adaptation=program.recipe.adaptation))
         return program
 
     def _look_ahead(self) -> None:

@@ -4,7 +4,7 @@ import difflib
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,7 +15,8 @@ import numpy as np
 from pyrox.samplers.recipe import ADAPTATIONS, AUTO, Recipe, require_adaptation
 from pyrox.typing import Key
 
-# Mean acceptance that step sizes aim at unless told: at first, and at most after divergences in the warm-up.
+# Mean acceptance that step sizes aim at unless told: at first, and at most after divergences in the warm-up; how far a
+# posterior is from normal may ask for more.
 _ACCEPTANCE = (0.8, 0.9)
 _WORD = 2**32 - 1
 NUTS_DEFAULTS = {"adaptation": AUTO, "target_accept": None, "max_treedepth": 10, "trajectories": "mixed"}
@@ -121,8 +122,12 @@ class Settings:
 
     @property
     def acceptance(self) -> tuple[float, float]:
-        """Mean acceptance that step sizes aim at: at first, and at most after divergences."""
+        """Mean acceptance that step sizes aim at: at first, and at most after divergences; see ``DualAveraging``."""
         return _ACCEPTANCE if self.target_accept is None else (self.target_accept, self.target_accept)
+
+    def resolve(self, dim: int) -> "Settings":
+        """Give the settings for a posterior of so many dimensions: with one adaptation in place of ``"auto"``."""
+        return replace(self, adaptation=self.recipe.resolve(dim).adaptation)
 
     @property
     def recipe(self) -> Recipe:

@@ -69,7 +69,7 @@ def fits():
     out = {}
     for name, pooled in (("groups", False), ("pooled", True)):
         with build(pooled=pooled) as model:
-            idata = px.sample(250, tune=300, chains=4, random_seed=1, quiet=True, idata_kwargs={"log_prior": True})
+            idata = px.sample(500, tune=500, chains=4, random_seed=1, quiet=True, idata_kwargs={"log_prior": True})
             px.compute_log_likelihood(idata, progressbar=False)
             px.sample_posterior_predictive(idata, extend_inferencedata=True, random_seed=1, progressbar=False)
             prior = px.sample_prior_predictive(300, random_seed=1)

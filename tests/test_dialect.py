@@ -192,8 +192,7 @@ def test_total_size_by_axis():
 # Options of px.sample
 
 ACCEPTED = [
-    {"init": "jitter+adapt_diag"},
-    {"init": "adapt_diag_grad"},
+    {"init": "auto"},
     {"progressbar": "combined"},
     {"step": None, "trace": None, "callback": None, "mp_ctx": None, "blas_cores": "auto", "keep_warning_stat": False},
     {"nuts_sampler": "pymc", "nuts_sampler_kwargs": None, "n_init": 200_000, "jitter_max_retries": 10},
@@ -212,9 +211,12 @@ def test_defaults_of_pymc_ask_for_nothing(options):
 def test_init_may_name_the_adaptation():
     with px.Model() as model:
         px.Normal("x", shape=2)
+    inits = {"dense": ("adapt_full", "jitter+adapt_full"), "diag": ("jitter+adapt_diag", "adapt_diag_grad")}
+    for adaptation, names in inits.items():
+        named = px.sample(model=model, adaptation=adaptation, **SHORT)["posterior"]["x"]
+        for init in names:
+            np.testing.assert_array_equal(px.sample(model=model, init=init, **SHORT)["posterior"]["x"], named)
     dense = px.sample(model=model, adaptation="dense", **SHORT)["posterior"]["x"]
-    for options in ({"init": "adapt_full"}, {"init": "jitter+adapt_full"}):
-        np.testing.assert_array_equal(px.sample(model=model, **SHORT, **options)["posterior"]["x"], dense)
     given = px.sample(model=model, init="adapt_full", nuts={"adaptation": "diag"}, **SHORT)["posterior"]["x"]
     assert not np.array_equal(given, dense)
 

@@ -66,6 +66,15 @@ def test_it_returns_at_once_and_compiles_behind(schools):
     assert draws(run.result(), "x").shape == (2, 300, 7)
 
 
+def test_data_set_while_it_runs_are_not_its_own():
+    with px.Model() as model:
+        y = px.Data("y", np.zeros(10))
+        px.Normal("likelihood", px.Normal("mu", 0, 10), 1, observed=y)
+    run = px.sample(model=model, blocking=False, **SHORT)
+    model.set_data("y", np.full(10, 100.0))
+    assert abs(float(run.result()["posterior"]["mu"].mean())) < 1
+
+
 def test_inspection_gives_the_draws_so_far(schools, endless):
     wait_for(lambda: endless.progress.done > 3000)
     seen = endless.inspect()

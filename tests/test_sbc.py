@@ -17,7 +17,7 @@ from pyrox.errors import ModelError, SamplingError
 from pyrox.forecast import Runnable
 from pyrox.runner import Interrupts
 from pyrox.samplers import executables
-from pyrox.samplers.metrics import RankOneMetric
+from pyrox.samplers.metrics import DenseMetric
 from pyrox.settings import Settings
 from pyrox.simulation import Fits, Outcome, rank_among, simulate
 from pyrox.target import target_of
@@ -78,7 +78,7 @@ def test_a_bug_in_the_density_is_seen(monkeypatch):
 def test_a_bug_in_the_sampler_is_seen(monkeypatch):
     # Executables are known by the density: those with the bug must not stay, nor those without it be found.
     monkeypatch.setattr(executables, "_executables", OrderedDict())
-    monkeypatch.setattr(RankOneMetric, "momentum", lambda self, noise: noise * jnp.sqrt(self.squared_scales))
+    monkeypatch.setattr(DenseMetric, "momentum", lambda self, noise: noise * jnp.sqrt(jnp.diag(self.inverse_mass)))
     found = sbc(hierarchy(), level=FAMILY)
     assert not found.calibrated
 

@@ -10,11 +10,11 @@ from jax import lax, random
 
 from pyrox.samplers import kernel as kernels
 from pyrox.samplers.adaptation import Adapter, Moment, search_all, start_all, update_all
-from pyrox.samplers.directions import Window, empty_window, estimate, last_renewal, record, schedule_next
+from pyrox.samplers.directions import Window, empty_window, estimate, knows_enough, last_renewal, record, schedule_next
 from pyrox.samplers.kernel import Info, Kernel, State, ValueAndGrad
 from pyrox.samplers.recipe import Recipe
 from pyrox.samplers.rounding import PERIOD, begin_comparison, finish_comparison
-from pyrox.samplers.vectors import do_if
+from pyrox.samplers.vectors import do_if, namespace
 from pyrox.typing import Array, ArrayLike, Key
 
 
@@ -109,7 +109,7 @@ def start(key: Array, position: Array, num_warmup: int, target_accept: ArrayLike
         state=state,
         kernel=kernel,
         adapters=adapters,
-        window=empty_window(recipe.window, position),
+        window=empty_window(recipe.window, position, num_warmup),
     )
 
 
@@ -219,12 +219,19 @@ def _look_ahead(chain: ChainState, warming: Array, moved: Array) -> ChainState:
 
 def renew(chain: ChainState) -> ChainState:
     """Renew the metric of a chain that has paused for it, by NumPy where the chain is made of its arrays."""
-    *factors, misfit = estimate(chain.window)
+    with np.errstate(all="ignore"):
+        *factors, misfit = estimate(chain.window)
+    metric, known = chain.kernel.metric, knows_enough(chain.window)
+    metric, misfit = jax.tree.map(
+        lambda new, old: namespace(old).where(known, new, old),
+        (metric.with_directions(*factors), misfit),
+        (metric, chain.window.misfit),
+    )
     window = schedule_next(chain.window, chain.num_warmup)
     return chain._replace(
         phase=np.int32(Phase.TRANSITION),
-        kernel=chain.kernel.replace(metric=chain.kernel.metric.with_directions(*factors)),
-        window=window._replace(renewed=np.ones((), bool), misfit=misfit),
+        kernel=chain.kernel.replace(metric=metric),
+        window=window._replace(renewed=known, misfit=misfit),
     )
 
 

@@ -15,7 +15,7 @@ from pyrox.config import number_dtype
 from pyrox.garbage import without_collections
 from pyrox.samplers import chain as chains
 from pyrox.samplers.chain import ChainState, Phase
-from pyrox.samplers.directions import FIRST_RENEWAL
+from pyrox.samplers.directions import first_renewal
 from pyrox.samplers.executables import Compilation, fingerprint
 from pyrox.samplers.packing import Packing
 from pyrox.samplers.passes.hoist import Hoisted
@@ -226,7 +226,8 @@ class ChainProgram:
             ),
             kernel=self._kernel,
             window=blank.window._replace(
-                renewal=np.full_like(blank.window.renewal, FIRST_RENEWAL), misfit=np.ones_like(blank.window.misfit)
+                renewal=np.full_like(blank.window.renewal, first_renewal(num_warmup)),
+                misfit=np.ones_like(blank.window.misfit),
             ),
         )
 

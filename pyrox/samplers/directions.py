@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from pyrox.samplers.kernel import State
+from pyrox.samplers.metric_adaptation import missing_squares
 from pyrox.samplers.vectors import namespace
 from pyrox.typing import Array
 
@@ -19,9 +20,11 @@ WINDOW = 200
 _SHRINKAGE = 1e-3
 # When the metric is renewed: first, how much later each time, and last, as a share of the warm-up. The rest is for the
 # step size: corners of a posterior that call for smaller steps are seldom met.
-FIRST_RENEWAL = 12
+_FIRST_RENEWAL = 12
 _GROWTH = 3
 _LAST_SHARE = 0.5
+# Fewer draws than this tell nothing.
+_FEWEST = 5
 
 
 class Window(NamedTuple):
@@ -35,11 +38,12 @@ class Window(NamedTuple):
     misfit: Array  # how far from normal the posterior was found to be; see ``estimate``
 
 
-def empty_window(rows: int, position: Array) -> Window:
+def empty_window(rows: int, position: Array, num_warmup: Array) -> Window:
     """Give a window without draws; one of no rows keeps nothing at all."""
     blank = jnp.zeros((rows + 1 if rows else 0, *position.shape), position.dtype)
     one = jnp.ones((), position.dtype)
-    return Window(blank, blank, jnp.int32(0), jnp.int32(FIRST_RENEWAL), renewed=jnp.zeros((), bool), misfit=one)
+    renewal = jnp.asarray(first_renewal(num_warmup), jnp.int32)
+    return Window(blank, blank, jnp.int32(0), renewal, renewed=jnp.zeros((), bool), misfit=one)
 
 
 def record(window: Window, state: State, use: Array) -> Window:
@@ -54,6 +58,11 @@ def record(window: Window, state: State, use: Array) -> Window:
     )
 
 
+def first_renewal(num_warmup: Array) -> Array:
+    """Give the first iteration before which the metric is renewed, earlier in a short warm-up."""
+    return namespace(num_warmup).minimum(_FIRST_RENEWAL, num_warmup // 3)
+
+
 def last_renewal(num_warmup: Array) -> Array:
     """Give the last iteration of the warm-up before which the metric is renewed."""
     return (_LAST_SHARE * num_warmup).astype(np.int32)
@@ -62,7 +71,7 @@ def last_renewal(num_warmup: Array) -> Array:
 def schedule_next(window: Window, num_warmup: Array) -> Window:
     """Plan the next renewal: after three times as many iterations, the last one at its fixed place."""
     xp, last = namespace(window.draws), last_renewal(num_warmup)
-    after = _GROWTH * window.renewal
+    after = _GROWTH * xp.maximum(window.renewal, 1)
     return window._replace(renewal=xp.where((window.renewal < last) & (2 * after > last), last, after))
 
 
@@ -100,21 +109,26 @@ def estimate(window: Window) -> tuple[Array, Array, Array, Array]:
     age = (window.count - 1 - np.arange(rows)) % rows
     used = ((age < n) & (np.arange(rows) < window.count)).astype(dtype)[:, None]
     draws, gradients = _centre(window.draws[:-1], used, n), _centre(window.gradients[:-1], used, n)
-    tiny = np.finfo(dtype).tiny
-    ratio = xp.sqrt(((draws**2).sum(0) + tiny) / ((gradients**2).sum(0) + tiny))
+    tiny, (squares, slopes) = np.finfo(dtype).tiny, ((x**2).sum(0) for x in (draws, gradients))
+    missing = missing_squares(squares, slopes, n)
+    ratio = xp.sqrt((squares + tiny) / (slopes + missing + tiny))
     scale = xp.sqrt(xp.clip(ratio, 1e-20, 1e20))
     draws, gradients = draws / scale, gradients * scale
     basis = _span(xp.concatenate([draws, gradients]))
-    draws, gradients = _shrunk(draws @ basis, n), _shrunk(gradients @ basis, n)
+    missing = (basis.T * (missing * scale**2)) @ basis
+    draws, gradients = _shrunk(draws @ basis, n), _shrunk(gradients @ basis, n) + missing / n
     values, vectors = _eigh(gradients)
     root, inverse_root = _compose(values**0.5, vectors), _compose(values**-0.5, vectors)
     values, vectors = _eigh(root @ draws @ root)
     stretch, vectors = _eigh(inverse_root @ _compose(values**0.5, vectors) @ inverse_root)
-    # Draws depend on one another: they vary by chance as half as many would.
-    misfit = xp.sqrt(values[-1]) / (1 + xp.sqrt(len(values) / (0.5 * n))) ** 2
-    # Two draws tell no directions.
-    stretch = xp.where(n > 2, xp.clip(stretch, 1e-10, 1e10), 1.0).astype(dtype)
-    return scale, basis @ vectors, stretch, xp.maximum(misfit, 1.0).astype(dtype)
+    # Draws depend on one another: they vary by chance as a third as many would.
+    misfit = xp.sqrt(values[-1]) / (1 + xp.sqrt(3 * len(values) / n)) ** 2
+    return scale, basis @ vectors, xp.clip(stretch, 1e-10, 1e10), xp.maximum(misfit, 1.0).astype(dtype)
+
+
+def knows_enough(window: Window) -> Array:
+    """Tell whether a window has draws enough for an estimate."""
+    return window.count >= _FEWEST
 
 
 def _span(rows: Array) -> Array:
@@ -142,6 +156,8 @@ def _shrunk(x: Array, n: Array) -> Array:
 
 def _eigh(matrix: Array) -> tuple[Array, Array]:
     xp = namespace(matrix)
+    # NumPy raises where numbers are not finite; such a window tells nothing.
+    matrix = xp.where(xp.isfinite(matrix).all(), matrix, np.eye(len(matrix), dtype=matrix.dtype))
     values, vectors = xp.linalg.eigh(matrix)
     return xp.maximum(values, np.finfo(matrix.dtype).tiny), vectors
 

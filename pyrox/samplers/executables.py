@@ -81,16 +81,11 @@ class Compilation:
 
 def compile_function(fn: Callable, *shapes: Any) -> Any:
     """Compile a pure function for arguments of these shapes, or find it compiled already."""
-    return begin_function(fn, *shapes).result()
-
-
-def begin_function(fn: Callable, *shapes: Any) -> Compilation:
-    """Begin to compile a pure function, or find it compiled already."""
     with without_collections():
         traced = rewrite(jax.make_jaxpr(fn)(*shapes), {})
         trees = jax.tree.structure(shapes), jax.tree.structure(jax.eval_shape(fn, *shapes))
         key = fingerprint(traced, (*trees, jax.default_backend()))
-    return Compilation(fn, *shapes, key=key)
+    return Compilation(fn, *shapes, key=key).result()
 
 
 def fingerprint(closed: core.ClosedJaxpr, settings: tuple) -> str | None:

@@ -122,9 +122,9 @@ class HMC:
     init_strategy
         Function of a message that gives the start of a site.
     adaptation
-        How the mass matrix is learnt: ``"diag"`` (the default here; that of ``px.sample`` is ``"rank_one"``),
-        ``"rank_one"``, ``"low_rank"`` or ``"dense"`` from draws and gradients, ``"stan"`` (diagonal) from draws in
-        growing windows. ``dense_mass=True`` is short for ``"dense"``.
+        How the mass matrix is learnt: ``"diag"`` (the default here), ``"rank_one"``, ``"low_rank"`` or ``"dense"`` from
+        draws and gradients, ``"auto"`` (the default of ``px.sample``) as suits the number of dimensions, ``"stan"``
+        (diagonal) from draws in growing windows. ``dense_mass=True`` is short for ``"dense"``.
 
     Examples
     --------
@@ -212,8 +212,8 @@ class HMC:
         key_start, key_chain = jax.random.split(as_typed_key(rng_key))
         position = source.start(0, key_start, 1)
         data = jax.random.key_data(key_chain)
-        self.recipe = self.recipe.resolve(position.shape[0])
-        chain = chains.start(data, position, num_warmup, self.target_accept_prob, self.recipe)
+        recipe = self.recipe.resolve(position.shape[0])
+        chain = chains.start(data, position, num_warmup, self.target_accept_prob, recipe)
         chain, _, _ = self._advance(source, chain, 0)
         blank = Info(*(jnp.zeros((), position.dtype) for _ in Info._fields))._replace(lp=chain.state.log_density)
         return _as_state(source, chain, blank._replace(energy=-chain.state.log_density), jnp.zeros((), position.dtype))
@@ -239,8 +239,9 @@ class HMC:
 
     def _advance(self, source: Source, chain: ChainState, n: int) -> tuple:
         value_and_grad = jax.value_and_grad(lambda position: source.log_density(position, source.data))
-        chain = chains.renew_if_due(chain, self.recipe)
-        return chains.advance(chain, jnp.int32(n), value_and_grad=value_and_grad, recipe=self.recipe, buffer=1)
+        recipe = self.recipe.resolve(chain.state.position.shape[0])
+        chain = chains.renew_if_due(chain, recipe)
+        return chains.advance(chain, jnp.int32(n), value_and_grad=value_and_grad, recipe=recipe, buffer=1)
 
 
 class NUTS(HMC):

@@ -11,7 +11,7 @@ from pyrox._pytree import Pytree
 from pyrox.samplers.adaptation import Moment
 from pyrox.samplers.kernel import Info, Kernel, State
 from pyrox.samplers.metrics import Metric
-from pyrox.samplers.vectors import do_if, inner
+from pyrox.samplers.vectors import do_if, inner, namespace
 from pyrox.typing import Array
 
 
@@ -41,6 +41,22 @@ def _select(condition: Array, new: Any, old: Any) -> Any:
 
 def _empty(like: Spread) -> Spread:
     return jax.tree.map(jnp.zeros_like, like)
+
+
+# Least product of the variances of a variable and of its gradient that windows are taken to have.
+_LEAST_PRODUCT = 1e-3
+
+
+def missing_squares(draws: Array, gradients: Array, n: Array) -> Array:
+    """Give what sums of squares of gradients lack to what they are at least, for those of n draws.
+
+    Of a whole posterior the variances of a variable and of its gradient have a product of at least one (Cramér and
+    Rao). Gradients that hardly vary, as those of a Laplace distribution on one side of its mode, would make a variable
+    endless: as much is missing as makes the product a thousandth.
+    """
+    xp, tiny = namespace(draws), np.finfo(draws.dtype).tiny
+    least = _LEAST_PRODUCT * n * (n / xp.maximum(draws, tiny))
+    return xp.where(draws > 0, xp.maximum(least - gradients, 0.0), 0.0)
 
 
 class FixedMetric(Pytree):
@@ -153,6 +169,7 @@ class FisherDiagonal(Pytree):
         tiny, count = jnp.finfo(pair.dtype).tiny, older.count[0, 0]
         n = jnp.maximum(count, 1)
         draws, gradients = older.squares
+        gradients += missing_squares(draws, gradients, n)
         estimate = jnp.sqrt((draws + tiny) / (gradients + tiny))
         estimate *= jnp.where(early, 1.0, _widening(draws / n * (gradients / n), self.ridge))
         estimate = jnp.clip(estimate, 1e-20, 1e20)

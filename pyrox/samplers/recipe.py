@@ -116,6 +116,8 @@ class Recipe:
 
     @property
     def _adaptation(self) -> Adaptation:
+        if self.adaptation == AUTO:
+            raise ValueError("resolve(dim) comes first: a recipe with adaptation='auto' leaves open what is learnt")
         return _FIXED if self.adaptation is None else ADAPTATIONS[self.adaptation]
 
     @property
@@ -181,7 +183,7 @@ class Recipe:
 
 def require_adaptation(name: Any) -> None:
     """Raise unless a value names a way to learn the metric."""
-    if name != AUTO and name not in ADAPTATIONS:
+    if not isinstance(name, str) or name not in (AUTO, *ADAPTATIONS):
         raise ValueError(f"adaptation is one of {', '.join(map(repr, (AUTO, *ADAPTATIONS)))}, not {name!r}")
 
 

@@ -1,6 +1,7 @@
 """Run chains: starting points, jobs for the runner, and the draws they leave."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -223,15 +224,22 @@ def describe(jobs: list[ChainJob]) -> str:
 
 @contextlib.contextmanager
 def one_thread_each(program: ChainProgram) -> Iterator[None]:
-    """Keep libraries of linear algebra, which a native kernel does not call, from starting threads of their own.
+    """Keep libraries of linear algebra from starting threads of their own.
 
-    Chains side by side take all cores already, and the sums of several threads would depend on their number.
+    A native kernel does not call them, but the metric may be renewed with their help. Chains side by side take all
+    cores already, and the sums of several threads would depend on their number.
     """
-    if program.native:
+    if program.native and not program.recipe.window:
         yield
         return
-    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+    with _blas().limit(limits=1, user_api="blas"):
         yield
+
+
+@functools.cache
+def _blas() -> threadpoolctl.ThreadpoolController:
+    """Find the libraries of linear algebra, which takes longer than to limit them."""
+    return threadpoolctl.ThreadpoolController()
 
 
 def find_starts(

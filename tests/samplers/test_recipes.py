@@ -508,6 +508,9 @@ def test_where_draws_are_alike_two_transitions_lead_to_one(autocorrelation, repe
         no = jnp.zeros((), bool)
         mine, kernel, _ = update(mine, kernel, Moment(jnp.int32(i), jnp.int32(num), init(x[i]), None, ~no, no))
     assert kernel.repeats == repeats
+    yes = ~no
+    mine, _, _ = update(mine, kernel, Moment(jnp.int32(num), jnp.int32(2 * num), init(x[-1]), None, yes, yes))
+    assert mine.count == 0, "with another metric what has been seen tells nothing"
     assert Repetition().start(kernel, init(jnp.asarray(x[0])))[1].repeats == 1
 
 
