@@ -96,7 +96,8 @@ class DualAveraging(Pytree):
     Attributes
     ----------
     target_accept
-        The target at first, and the highest it may rise to, shape ``(2,)``; twice the same keeps to it.
+        The target at first, and the highest it may rise to after divergences, shape ``(2,)``; twice the same keeps to
+        it, whatever the misfit.
     first_step_size
         Where the search begins.
     gamma, t0, kappa

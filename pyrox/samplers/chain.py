@@ -42,7 +42,7 @@ class ChainState(NamedTuple):
     num_warmup
         Transitions of the warm-up.
     target_accept
-        Mean acceptance that the step size aims at: at first, and at most.
+        Mean acceptance that the step size aims at: at first, and at most after divergences.
     max_tree_depth
         Most doublings of a trajectory.
     state
@@ -92,7 +92,7 @@ def start(key: Array, position: Array, num_warmup: int, target_accept: ArrayLike
     num_warmup
         Transitions of the warm-up.
     target_accept
-        Mean acceptance that the step size aims at; or the one at first and the highest it may rise to.
+        Mean acceptance that the step size aims at; or the one at first and the highest after divergences.
     recipe
         What the chain is made of.
     """

@@ -22,8 +22,8 @@ _WINDOW = 32
 
 
 def namespace(x: Array) -> ModuleType:
-    """Give the module for arrays like this one: NumPy for its own, JAX's for all others."""
-    return np if isinstance(x, np.ndarray) else jnp
+    """Give the module for arrays like this one: JAX's for its own, NumPy for all others."""
+    return jnp if isinstance(x, jax.Array) else np
 
 
 def total(x: Array) -> Array:
