@@ -90,8 +90,8 @@ class DualAveraging(Pytree):
 
     A warm-up may not meet the corners of a posterior at all. Where the metric knows all correlations, so that steps are
     as long as a normal posterior would allow, its estimate tells how far from normal the posterior is; see
-    ``estimate``. If this misfit is above 1.25, what is missing to 1 is divided by the square of their ratio, down to
-    0.05, and up to 4 % of the draws are careful. A target of the user's own stays what it is.
+    ``estimate``. If this misfit is above 1.25, what is missing to 1 is divided by the fourth power of their ratio,
+    down to 0.05, and up to 4 % of the draws are careful. A target of the user's own stays what it is.
 
     Attributes
     ----------
@@ -159,7 +159,7 @@ class DualAveraging(Pytree):
         settled = moment.iteration >= moment.settled_from
         divergences = mine.divergences + (settled & (moment.info.diverging > 0))
         share = divergences / (0.7 * moment.num_warmup)
-        near = jnp.minimum(self.by_chance / moment.misfit, 1) ** 2
+        near = jnp.minimum(self.by_chance / moment.misfit, 1) ** 4
         target = self._target(share, near)
         error_sum = (1 - weight) * mine.error_sum + weight * (target - moment.info.acceptance_rate)
         log_step = mine.center - jnp.sqrt(count) / self.gamma * error_sum

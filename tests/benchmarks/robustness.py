@@ -1,6 +1,6 @@
 """Seeded runs in numbers: how many chains get stuck, runs with R-hat above 1.01, and divergences.
 
-run as: python robustness.py [--runs 20] [--adaptations rank_one stan] [--problems NAME ...] [--out robustness]
+run as: python robustness.py [--runs 20] [--adaptations auto stan] [--problems NAME ...] [--out robustness]
     writes OUT.json and OUT.md
 
 Every run has default starts, 4 chains, and the warm-up that the adaptation chooses for itself. A chain counts as stuck
@@ -82,7 +82,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20, help="seeded runs of every model")
     parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--adaptations", nargs="+", default=["rank_one", "stan"])
+    parser.add_argument("--adaptations", nargs="+", default=["auto", "stan"])
     parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), default=list(SHORT))
     parser.add_argument("--out", default="robustness")
     options = parser.parse_args()
